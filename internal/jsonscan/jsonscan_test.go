@@ -1,0 +1,104 @@
+package jsonscan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestObject(t *testing.T) {
+	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
+	tests := []struct {
+		name, text string
+		reason     string // empty: well-formed
+	}{
+		{"empty object", `{}`, ""},
+		{"white space everywhere", " { \"a\" :\t[ 1 , 2 ] ,\n\"b\" : { } }\r\n", ""},
+		{"every kind of value", `{"a":"x","b":-1.5e+3,"c":true,"d":false,"e":null,"f":[],"g":{"h":[{}]}}`, ""},
+		{"escapes", `{"a":"\"\\\/\b\f\n\r\t\u00eF and more text"}`, ""},
+		{"text beyond ASCII", `{"größe":"日本語 text that is long enough"}`, ""},
+		{"depth at the limit", deep(MaxDepth - 1), ""},
+		{"depth past the limit", deep(MaxDepth), "nested"},
+		{"nothing", ``, "nothing here"},
+		{"only space", `   `, "nothing here"},
+		{"array", `[1]`, "must be an object"},
+		{"number", `12`, "must be an object"},
+		{"broken array", `[1`, "not closed"},
+		{"two objects", `{} {}`, "unexpected text after"},
+		{"bare key", `{a:1}`, "key in double quotes"},
+		{"trailing comma", `{"a":1,}`, "key in double quotes"},
+		{"no colon", `{"a" 1}`, "expected ':'"},
+		{"no value", `{"a":}`, "expected a value"},
+		{"text ends at the value", `{"a":`, "ends where a value"},
+		{"open object", `{"a":1`, "object is not closed"},
+		{"open string", `{"a":"b`, "string is not closed"},
+		{"open escape", `{"a":"\`, "ends inside an escape"},
+		{"unknown escape", `{"a":"\x"}`, "unknown escape"},
+		{"short unicode escape", `{"a":"\u12`, "four hexadecimal"},
+		{"wrong unicode escape", `{"a":"\u12g4"}`, "four hexadecimal"},
+		{"control character", "{\"a\":\"x\ty\"}", "control character 0x09"},
+		{"control character far into a word", "{\"a\":\"0123456789abcdef\x01\"}", "control character 0x01"},
+		{"leading zero", `{"a":01}`, "expected ',' or '}'"},
+		{"lonely minus", `{"a":-}`, "malformed number"},
+		{"fraction without digits", `{"a":1.}`, "malformed number"},
+		{"exponent without digits", `{"a":1e+}`, "malformed number"},
+		{"misspelt literal", `{"a":nul}`, "expected null"},
+		{"array without comma", `{"a":[1 2]}`, "expected ',' or ']'"},
+		{"open array", `{"a":[1`, "array is not closed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Object([]byte(tt.text))
+			if tt.reason == "" {
+				if err != nil {
+					t.Fatalf("Object(%s) = %v, want no error", tt.text, err)
+				}
+				return
+			}
+			if _, ok := errors.AsType[*SyntaxError](err); !ok || !strings.Contains(err.Error(), tt.reason) {
+				t.Fatalf("Object(%s) = %v, want a SyntaxError that says %q", tt.text, err, tt.reason)
+			}
+		})
+	}
+}
+
+// FuzzObject compares with encoding/json, which is slower and right.
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":"b\u0041","c":[1,2.5e3,{"d":null}]}`, `{"a":tru}`, "{\"a\":\"\x00\"}", `[1]`, `{"a":1}x`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !utf8.Valid(b) || bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) >= MaxDepth {
+			return
+		}
+		trimmed := bytes.TrimLeft(b, " \t\r\n")
+		want := json.Valid(b) && len(trimmed) > 0 && trimmed[0] == '{'
+		if err := Object(b); (err == nil) != want {
+			t.Errorf("Object(%q) = %v, but encoding/json says well-formed object: %v", b, err, want)
+		}
+	})
+}
+
+var sample = []byte(`{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",` +
+	`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`)
+
+func BenchmarkObject(b *testing.B) {
+	b.SetBytes(int64(len(sample)))
+	for b.Loop() {
+		if err := Object(sample); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEncodingJSONValid(b *testing.B) {
+	b.SetBytes(int64(len(sample)))
+	for b.Loop() {
+		if !json.Valid(sample) {
+			b.Fatal("not valid")
+		}
+	}
+}

@@ -1,0 +1,425 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/queue"
+)
+
+// The headers of stored messages.
+const (
+	headerMoved     = "Sluice-Moved"      // present: these records were accepted before, under another sequence
+	headerAttempts  = "Sluice-Attempts"   // attempts that a moved batch had before
+	headerNotBefore = "Sluice-Not-Before" // nanoseconds since 1970 before which a moved batch is not leased
+	headerReason    = "Sluice-Reason"     // of a dead letter
+)
+
+// Queue is a durable queue in a folder. Make one with [Open].
+type Queue struct {
+	o       Options
+	log     *slog.Logger
+	minFree int64
+	lock    *os.File
+	journal *journal
+	retry   queue.Retry
+
+	down    atomic.Pointer[string] // why nothing can be stored for now; nil when all is well
+	suspect chan struct{}          // a call got no answer: look at the server
+	disk    diskGauge
+
+	life sync.RWMutex // held for reading by every call, for writing while the server starts or stops
+	e    *embedded    // guarded by life
+
+	parts []*partition
+	turn  atomic.Uint64 // which partition is tried first
+
+	deadOps sync.Mutex // held while a dead letter is retried or dropped
+
+	mu      sync.Mutex // guards all below and the partitions' counts
+	closed  bool
+	n       counts
+	held    map[key]*held
+	waiters []chan struct{}
+
+	done chan struct{} // closed by Close; ends the loops
+	wg   sync.WaitGroup
+}
+
+// counts are in records, but for batches.
+type counts struct {
+	accepted int64
+	stored   int64 // in the partitions' streams
+	inFlight int64 // the part of stored that is leased
+	moving   int64 // the part of stored that is also in a batch which is about to be deleted in exchange
+	dead     int64
+	dropped  int64
+	again    int64 // leases for a second or later attempt
+	batches  int64
+}
+
+// partition is one stream.
+type partition struct {
+	index int
+
+	put     sync.Mutex // held while publishing, so that sequences are counted in their order
+	counted accepted   // guarded by put
+
+	ready   int   // batches that a fetch is likely to find; guarded by Queue.mu
+	batches int64 // stored; guarded by Queue.mu
+}
+
+// Open takes the data folder for this process and starts the queue in it. A folder that another process uses gives a
+// [LockedError].
+func Open(ctx context.Context, o Options) (q *Queue, err error) {
+	o = o.WithDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	q = &Queue{
+		o: o, log: o.Logger, retry: o.Retry, minFree: max(o.MinFreeBytes, 0),
+		suspect: make(chan struct{}, 1), held: map[key]*held{}, done: make(chan struct{}),
+	}
+	q.disk.dir = o.Dir
+	if o.MinFreeBytes == 0 {
+		if _, size, err := space(o.Dir); err == nil {
+			q.minFree = reserve(size)
+		}
+	}
+	if q.lock, err = lockDir(o.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			q.release()
+		}
+	}()
+	j, counted, traces, fresh, err := openJournal(filepath.Join(o.Dir, "journal"))
+	if err != nil {
+		return nil, err
+	}
+	q.journal = j
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if q.e, err = startEmbedded(ctx, o); err != nil {
+		return nil, err
+	}
+	for p := range q.e.streams {
+		q.parts = append(q.parts, &partition{index: p, counted: counted[p]})
+	}
+	if err := q.recount(ctx, fresh); err != nil {
+		return nil, err
+	}
+	if err := q.recall(ctx, traces); err != nil {
+		return nil, err
+	}
+	for _, loop := range []func(){q.sweepLoop, q.guardLoop, func() { q.journal.syncLoop(q.done) }} {
+		q.wg.Go(loop)
+	}
+	return q, nil
+}
+
+// recount takes the counts from the streams, and completes what the journal missed of the last moments.
+func (q *Queue) recount(ctx context.Context, fresh bool) error {
+	var n counts
+	for _, p := range q.parts {
+		info, records, err := census(ctx, q.e.streams[p.index])
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			if err := q.catchUp(ctx, p, info.State.LastSeq); err != nil {
+				return err
+			}
+		}
+		p.counted.seq = info.State.LastSeq
+		p.batches, p.ready = int64(info.State.Msgs), int(info.State.Msgs)
+		n.stored += records
+		n.batches += int64(info.State.Msgs)
+		n.accepted += p.counted.records
+	}
+	_, dead, err := census(ctx, q.e.dead)
+	if err != nil {
+		return err
+	}
+	n.dead = dead
+	if missing := n.stored + n.dead - n.accepted; missing > 0 {
+		// The journal is new, or lost its last second in a power cut: at least what is stored was accepted.
+		q.parts[0].counted.records += missing
+		n.accepted += missing
+		if !fresh {
+			q.log.Warn("accepted records recounted from the streams", "records", missing)
+		}
+	}
+	for _, p := range q.parts {
+		if err := q.journal.setAccepted(p.index, p.counted); err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n.dropped, n.again = q.n.dropped, q.n.again
+	for _, h := range q.held {
+		if h.open {
+			n.inFlight += int64(h.records)
+		}
+	}
+	q.n = n
+	return nil
+}
+
+// catchUp counts the messages that were stored but not yet noted in the journal when the last process ended: at most one
+// for each Put that was under way.
+func (q *Queue) catchUp(ctx context.Context, p *partition, last uint64) error {
+	for seq := p.counted.seq + 1; seq <= last; seq++ {
+		m, err := q.e.streams[p.index].GetMsg(ctx, seq)
+		if errors.Is(err, js.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read message %d of partition %d: %w", seq, p.index, err)
+		}
+		if m.Header.Get(headerMoved) == "" {
+			p.counted.records += recordsOf(m.Subject)
+		}
+	}
+	return nil
+}
+
+// Put stores a batch; see [queue.Queue].
+func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
+	data, err := b.Encode()
+	if err != nil {
+		return err
+	}
+	q.life.RLock()
+	defer q.life.RUnlock()
+	if err := q.usable(); err != nil {
+		return err
+	}
+	if free := q.disk.free(); free >= 0 && free < q.minFree {
+		return &queue.FullError{Limit: "min_free_bytes", Bound: q.minFree, Now: free, Hint: "make room on the disk of " + q.o.Dir}
+	}
+	_, err = q.store(ctx, message{id: b.ID, data: data, records: b.Len()})
+	return err
+}
+
+// usable says whether calls make sense now. The caller holds life.
+func (q *Queue) usable() error {
+	if why := q.down.Load(); why != nil {
+		return fmt.Errorf("%w: %s", queue.ErrUnavailable, *why)
+	}
+	if q.e == nil {
+		return queue.ErrClosed
+	}
+	return nil
+}
+
+// message is a batch on its way into a partition.
+type message struct {
+	id      string // by which the server knows a second try
+	data    []byte
+	records int
+	moved   bool // its records were accepted before
+	revived bool // it comes from the dead letters
+	header  nats.Header
+}
+
+// store puts a message into the first partition that is free and has room. It returns false where the message was there already.
+func (q *Queue) store(ctx context.Context, m message) (added bool, err error) {
+	first := int(q.turn.Add(1))
+	n := len(q.parts)
+	for i := range n { // a partition nobody is writing to
+		p := q.parts[(first+i)%n]
+		if p.put.TryLock() {
+			added, err = q.storeIn(ctx, p, m)
+			if !isStreamFull(err) {
+				return added, err
+			}
+			first += i
+			break
+		}
+	}
+	for i := range n {
+		p := q.parts[(first+i)%n]
+		p.put.Lock()
+		added, err = q.storeIn(ctx, p, m)
+		if !isStreamFull(err) {
+			return added, err
+		}
+	}
+	return false, &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: q.storedBytes(ctx),
+		Hint: "wait until analyzers have caught up, or raise max_bytes"}
+}
+
+// storeIn publishes and counts. It is called with p.put locked and unlocks it.
+func (q *Queue) storeIn(ctx context.Context, p *partition, m message) (bool, error) {
+	defer p.put.Unlock()
+	msg := &nats.Msg{Subject: subjectOf(p.index, strconv.Itoa(m.records)), Data: m.data, Header: nats.Header{}}
+	for name, v := range m.header {
+		msg.Header[name] = v
+	}
+	if m.moved {
+		msg.Header.Set(headerMoved, "1")
+	}
+	// Whoever asks may leave, but a message half given away would be an open question: it is always seen through.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	ack, err := q.e.publish.PublishMsg(ctx, msg, js.WithMsgID(m.id))
+	if err != nil {
+		if api, ok := errors.AsType[*js.APIError](err); ok {
+			return false, api
+		}
+		q.raise("storing got no answer: " + err.Error())
+		return false, fmt.Errorf("%w: %v", queue.ErrUnavailable, err)
+	}
+	if ack.Duplicate && m.moved {
+		return false, nil
+	}
+	p.counted.seq = max(p.counted.seq, ack.Sequence)
+	if !m.moved {
+		p.counted.records += int64(m.records)
+	}
+	if err := q.journal.setAccepted(p.index, p.counted); err != nil {
+		q.log.Error("journal not written", "error", err)
+	}
+	q.mu.Lock()
+	q.n.stored += int64(m.records)
+	q.n.batches++
+	switch {
+	case m.revived:
+		q.n.dead -= int64(m.records)
+	case m.moved:
+		q.n.moving += int64(m.records)
+	default:
+		q.n.accepted += int64(m.records)
+	}
+	p.batches++
+	p.ready++
+	q.wake(1)
+	q.mu.Unlock()
+	return true, nil
+}
+
+// isStreamFull recognises the server's refusal of a message beyond a stream's MaxBytes.
+func isStreamFull(err error) bool {
+	api, ok := errors.AsType[*js.APIError](err)
+	return ok && (api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023)
+}
+
+// wake lets up to k waiting Lease calls look again. The caller holds mu.
+func (q *Queue) wake(k int) {
+	for ; k > 0 && len(q.waiters) > 0; k-- {
+		close(q.waiters[0])
+		q.waiters = q.waiters[1:]
+	}
+}
+
+func (q *Queue) storedBytes(ctx context.Context) (bytes int64) {
+	for _, s := range q.e.streams {
+		if info, err := s.Info(ctx); err == nil {
+			bytes += int64(info.State.Bytes)
+		}
+	}
+	return bytes
+}
+
+// Stats counts; see [queue.Queue].
+func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
+	q.life.RLock()
+	defer q.life.RUnlock()
+	if q.e == nil {
+		return queue.Stats{}, queue.ErrClosed
+	}
+	st := queue.Stats{LimitBytes: q.o.MaxBytes, FreeBytes: q.disk.free(), Durability: string(q.o.Durability)}
+	var first time.Time
+	if q.down.Load() == nil {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		for _, s := range q.e.streams {
+			info, err := s.Info(ctx)
+			if err != nil {
+				return queue.Stats{}, fmt.Errorf("%w: %v", queue.ErrUnavailable, err)
+			}
+			st.Bytes += int64(info.State.Bytes)
+			if info.State.Msgs > 0 && (first.IsZero() || info.State.FirstTime.Before(first)) {
+				first = info.State.FirstTime
+			}
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, h := range q.held { // batches that were moved are older than their place in the stream
+		if h.batch != nil && (first.IsZero() || h.batch.Accepted.Before(first)) {
+			first = h.batch.Accepted
+		}
+	}
+	if !first.IsZero() {
+		st.OldestWait = max(time.Since(first), 0)
+	}
+	n := q.n
+	st.Accepted, st.Dead, st.Dropped = n.accepted, n.dead, n.dropped
+	st.Completed = n.accepted - n.dead - n.stored + n.moving
+	st.Waiting, st.InFlight = n.stored-n.inFlight, n.inFlight-n.moving
+	st.Batches, st.Redelivers = n.batches, n.again
+	return st, nil
+}
+
+// Healthy says why the queue can't take batches now, or nil.
+func (q *Queue) Healthy() error {
+	q.life.RLock()
+	defer q.life.RUnlock()
+	return q.usable()
+}
+
+// Close hands back the leases of this process and lets go of the folder. Leases of other processes live on: their tokens
+// are still good when the queue opens again.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return queue.ErrClosed
+	}
+	q.closed = true
+	q.wake(len(q.waiters))
+	q.mu.Unlock()
+	close(q.done)
+	q.wg.Wait()
+	q.life.Lock()
+	defer q.life.Unlock()
+	for _, h := range q.held {
+		if h.open && !h.remote {
+			h.open, h.attempts = false, h.attempts-1
+			q.journal.set(h.slot, h.trace)
+		}
+	}
+	return q.release()
+}
+
+// release lets go of whatever Open has taken.
+func (q *Queue) release() error {
+	var errs []error
+	if q.e != nil {
+		q.e.stop()
+		q.e = nil
+	}
+	if q.journal != nil {
+		errs = append(errs, q.journal.close())
+	}
+	return errors.Join(append(errs, q.lock.Close())...)
+}

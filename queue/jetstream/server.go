@@ -1,0 +1,201 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	streamPrefix = "SLUICE_"     // and the partition's number
+	deadStream   = "SLUICE_DEAD" // dead letters
+	cursorName   = "analyzers"   // the one consumer of each partition
+	maxPayload   = 16 << 20      // of a message; batches stay far below
+
+	// ackWait is the server's own lease time. Ours are kept here, by the second; this one only brings back what got lost
+	// between server and client.
+	ackWait = time.Hour
+
+	// maxAckPending bounds what is leased or waits for a retry, in batches per partition.
+	maxAckPending = 1 << 16
+
+	callTimeout  = 5 * time.Second  // of one call to the embedded server, an fsync included
+	startTimeout = 60 * time.Second // of the server, reading its files included
+)
+
+// embedded is one life of the server: started, connected to, with all streams and cursors in place. Publishing, leasing
+// and administration have a connection each, so that none waits behind another's data.
+type embedded struct {
+	srv     *server.Server
+	conns   []*nats.Conn
+	publish js.JetStream
+	streams []js.Stream   // by partition
+	cursors []js.Consumer // by partition
+	dead    js.Stream
+}
+
+func startEmbedded(ctx context.Context, o Options) (e *embedded, err error) {
+	srv, err := server.NewServer(&server.Options{
+		ServerName: "sluice",
+		DontListen: true,
+		NoSigs:     true,
+		JetStream:  true,
+		StoreDir:   o.Dir,
+		SyncAlways: o.Durability == Disk,
+		MaxPayload: maxPayload,
+		// The streams carry their own limits; this one only has to be explicit and larger than all of them.
+		JetStreamMaxStore:  1 << 50,
+		JetStreamMaxMemory: 64 << 20,
+		NoSystemAccount:    true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure the queue server: %w", err)
+	}
+	e = &embedded{srv: srv}
+	defer func() {
+		if err != nil {
+			e.stop()
+		}
+	}()
+	srv.SetLoggerV2(serverLog{o.Logger}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(startTimeout) || !srv.JetStreamEnabled() {
+		return nil, fmt.Errorf("the queue server did not start on %s; its last words are in the log", o.Dir)
+	}
+	for range 3 {
+		conn, err := nats.Connect("", nats.InProcessServer(srv), nats.NoReconnect(), nats.Name("sluice"))
+		if err != nil {
+			return nil, fmt.Errorf("connect to the queue server: %w", err)
+		}
+		e.conns = append(e.conns, conn)
+	}
+	if e.publish, err = js.New(e.conns[0]); err != nil {
+		return nil, err
+	}
+	return e, e.open(ctx, o)
+}
+
+// open makes the streams, or adapts them to the options, and puts new cursors on them.
+func (e *embedded) open(ctx context.Context, o Options) error {
+	lease, err := js.New(e.conns[1])
+	if err != nil {
+		return err
+	}
+	admin, err := js.New(e.conns[2])
+	if err != nil {
+		return err
+	}
+	n, err := partitions(ctx, admin, o.Partitions)
+	if err != nil {
+		return err
+	}
+	for p := range n {
+		name := streamPrefix + strconv.Itoa(p)
+		stream, err := admin.CreateOrUpdateStream(ctx, js.StreamConfig{
+			Name:        name,
+			Subjects:    []string{subjectOf(p, ">")},
+			Retention:   js.WorkQueuePolicy,
+			Discard:     js.DiscardNew,
+			MaxBytes:    o.MaxBytes / int64(n),
+			Storage:     js.FileStorage,
+			AllowDirect: true,
+			Duplicates:  2 * time.Minute,
+		})
+		if err != nil {
+			return fmt.Errorf("open partition %d: %w", p, err)
+		}
+		cursor, err := lease.CreateOrUpdateConsumer(ctx, name, js.ConsumerConfig{
+			Durable:       cursorName,
+			AckPolicy:     js.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxAckPending: maxAckPending,
+			MaxDeliver:    -1,
+			MaxWaiting:    4096,
+			MemoryStorage: true,
+		})
+		if err != nil {
+			return fmt.Errorf("open cursor of partition %d: %w", p, err)
+		}
+		e.streams, e.cursors = append(e.streams, stream), append(e.cursors, cursor)
+	}
+	e.dead, err = admin.CreateOrUpdateStream(ctx, js.StreamConfig{
+		Name:        deadStream,
+		Subjects:    []string{"sluice.dead.>"},
+		Discard:     js.DiscardNew,
+		MaxBytes:    o.MaxBytes,
+		Storage:     js.FileStorage,
+		AllowDirect: true,
+	})
+	if err != nil {
+		return fmt.Errorf("open dead letters: %w", err)
+	}
+	return nil
+}
+
+// partitions is how many there are: as many as wanted, or as an earlier start made, so that no batch is left behind when
+// the setting shrinks.
+func partitions(ctx context.Context, admin js.JetStream, want int) (int, error) {
+	names := admin.StreamNames(ctx)
+	for name := range names.Name() {
+		if p, err := strconv.Atoi(strings.TrimPrefix(name, streamPrefix)); err == nil && p < maxParts {
+			want = max(want, p+1)
+		}
+	}
+	if err := names.Err(); err != nil && !errors.Is(err, js.ErrEndOfData) {
+		return 0, fmt.Errorf("list partitions: %w", err)
+	}
+	return want, nil
+}
+
+// stop ends the server, after what it was asked to do before.
+func (e *embedded) stop() {
+	for _, c := range e.conns {
+		c.Close()
+	}
+	e.srv.Shutdown()
+	e.srv.WaitForShutdown()
+}
+
+func subjectOf(part int, records string) string {
+	return "sluice.queue." + strconv.Itoa(part) + "." + records
+}
+
+// recordsOf reads the number of records that a subject carries as its last token.
+func recordsOf(subject string) int64 {
+	n, _ := strconv.ParseInt(subject[strings.LastIndexByte(subject, '.')+1:], 10, 64)
+	return n
+}
+
+// census counts a stream's messages and the records in them.
+func census(ctx context.Context, s js.Stream) (info *js.StreamInfo, records int64, err error) {
+	info, err = s.Info(ctx, js.WithSubjectFilter(">"))
+	if err != nil {
+		return nil, 0, fmt.Errorf("count records: %w", err)
+	}
+	for subject, n := range info.State.Subjects {
+		records += recordsOf(subject) * int64(n)
+	}
+	return info, records, nil
+}
+
+// serverLog passes on what the server has to complain about.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Noticef(string, ...any) {}
+func (l serverLog) Debugf(string, ...any)  {}
+func (l serverLog) Tracef(string, ...any)  {}
+func (l serverLog) Warnf(format string, args ...any) {
+	l.log.Warn("queue server", "message", fmt.Sprintf(format, args...))
+}
+func (l serverLog) Errorf(format string, args ...any) {
+	l.log.Error("queue server", "message", fmt.Sprintf(format, args...))
+}
+func (l serverLog) Fatalf(format string, args ...any) { l.Errorf(format, args...) }
