@@ -1,0 +1,106 @@
+package autoscale
+
+import (
+	"context"
+	"time"
+)
+
+// Pool is anything that can be made larger or smaller. Both methods may be called from several goroutines.
+type Pool interface {
+	// Size is the number of workers that are ready or starting; workers that drain no longer count.
+	// It is called on every check and must answer at once.
+	Size() int
+
+	// Resize asks for size workers. It returns as soon as the change is under way, before any drain ends. An error
+	// means that nothing changed; the controller tries again at a later check. The context ends with [Controller.Run].
+	Resize(ctx context.Context, size int) error
+}
+
+// Observer looks at the backlog that the pool works on.
+type Observer interface {
+	// Observe fills in what it knows: Depth at least, or Unknown. Time, Size, the bounds and LastAction are the
+	// controller's and overwritten. On an error the whole reading counts as unknown. The context carries
+	// Options.ObserveTimeout as its deadline. Observe is never called again before the last call has returned.
+	Observe(ctx context.Context) (Observation, error)
+}
+
+// DepthFunc is the smallest [Observer]: a function that returns how many records wait, zero or more.
+type DepthFunc func(ctx context.Context) (int, error)
+
+// Observe calls f and returns its answer as an Observation with nothing but the depth.
+func (f DepthFunc) Observe(ctx context.Context) (Observation, error) {
+	depth, err := f(ctx)
+	return Observation{Depth: depth}, err
+}
+
+// Observation is everything a policy gets to see at one check.
+type Observation struct {
+	// Time is when the check was due. Checks on the interval stay on an exact grid, so that a cooldown of three
+	// intervals lasts three intervals, however late the timer fires.
+	Time time.Time
+
+	// Unknown says why the depth is not known; empty means that it is. With a reason here, Depth and the counters
+	// below mean nothing.
+	Unknown string
+
+	Depth int // records waiting, not yet taken by a worker; zero or more
+	Size  int // workers ready or starting, without those that drain
+
+	MinSize int // lower bound in workers that the answer will be clamped to
+	MaxSize int // upper bound in workers that the answer will be clamped to; zero means none is known
+
+	// LastAction is when the pool last changed its size by a decision; zero means not yet. Bringing a pool inside
+	// its bounds does not count.
+	LastAction time.Time
+
+	// What follows is for policies that look deeper than the depth. An observer that does not know a value leaves it zero.
+
+	OldestWait  time.Duration // age of the oldest waiting record; zero when the queue is empty
+	Ready       int           // workers able to take work now
+	Starting    int           // workers asked for that do not work yet
+	Draining    int           // workers that finish what they hold and then leave; not in Size
+	Arrived     int           // records that came since the last check with a reading
+	Completed   int           // records finished since the last check with a reading
+	BusySeconds float64       // worker-seconds of service spent since the last check with a reading
+}
+
+// Policy names a size for what it sees. It reads no clock and does no I/O; the time is in the observation. A policy may
+// keep state of its own between calls: one controller or simulation calls it from one goroutine at a time, in order of time.
+type Policy interface {
+	// Name is a short lower-case word, the same for every call, such as "threshold".
+	Name() string
+
+	// Decide names the size it wants and why. It need not respect the bounds: [Decide], the function, does that.
+	Decide(o Observation) Proposal
+}
+
+// Proposal is a policy's answer.
+type Proposal struct {
+	// Size is what the policy wants before anything limits it, in workers.
+	Size int
+
+	// Reason is one short line for people, such as "depth 60 >= 50: up by 2".
+	Reason string
+
+	// Clamps are limits of the policy's own, such as a cooldown, in the order they applied: the first starts at Size, and
+	// the last one's After is what the policy settles for. Empty means that Size stands.
+	Clamps []Clamp
+}
+
+// Clamp is one limit that changed a size on its way from the policy to the pool.
+type Clamp struct {
+	Name   string `json:"name"`   // which limit; the package's own are the Clamp constants
+	Before int    `json:"before"` // size before the limit, in workers
+	After  int    `json:"after"`  // size after it
+}
+
+// Names of the clamps that this package applies.
+const (
+	ClampCooldown = "cooldown"      // the threshold policy waits after an action
+	ClampUnknown  = "depth_unknown" // without a depth the present size stays
+	ClampMinSize  = "min_size"      // raised to Options.MinSize
+	ClampMaxSize  = "max_size"      // lowered to Options.MaxSize
+	ClampPaused   = "paused"        // somebody paused the controller
+	ClampForced   = "forced"        // somebody forced a size
+	ClampResize   = "resize"        // the pool refused, or is still busy with an earlier resize
+)
