@@ -27,7 +27,8 @@ import (
 // Queue is a durable work queue of batches. Its methods may be called from several goroutines.
 type Queue interface {
 	// Put stores a batch. After nil, the batch survives what Durability promises. A [FullError] or [ErrUnavailable]
-	// means try later; after any error but a FullError the batch may have been stored all the same.
+	// means try later; after any error but a FullError the batch may have been stored all the same. The queue keeps
+	// nothing of b, whose memory may be used again.
 	Put(ctx context.Context, b *sluice.Batch) error
 	Leaser
 	Stats(ctx context.Context) (Stats, error)

@@ -18,7 +18,7 @@ const (
 	streamPrefix = "SLUICE_"     // and the partition's number
 	deadStream   = "SLUICE_DEAD" // dead letters
 	cursorName   = "analyzers"   // the one consumer of each partition
-	maxPayload   = 16 << 20      // of a message; batches stay far below
+	maxPayload   = 8 << 20       // of a message; batches stay far below
 
 	// ackWait is the server's own lease time. Ours are kept here, by the second; this one only brings back what got lost
 	// between server and client.

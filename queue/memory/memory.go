@@ -60,6 +60,13 @@ func New(o Options) (*Queue, error) {
 
 // Put adds a batch; see [queue.Queue].
 func (q *Queue) Put(_ context.Context, b *sluice.Batch) error {
+	data, err := b.Encode()
+	if err != nil {
+		return err
+	}
+	if b, err = sluice.DecodeBatch(data); err != nil { // a copy: the caller may use b's memory again
+		return err
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {

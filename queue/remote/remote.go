@@ -1,0 +1,258 @@
+// Package remote leases batches from a distributor over HTTP: the work API, seen from an analyzer in another process.
+//
+// [Client] is a [queue.Leaser], so a pool of analyzers works on it as on a queue of its own process. The JSON shapes below
+// are the API itself; any language can speak it.
+package remote
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/queue"
+)
+
+// LeaseRequest is the body of POST /v1/leases.
+type LeaseRequest struct {
+	Analyzer    string  `json:"analyzer"`
+	MaxBatches  int     `json:"max_batches"`  // at least 1; missing means 1
+	WaitSeconds float64 `json:"wait_seconds"` // how long to wait for the first batch; at most 60
+}
+
+// LeaseAnswer is the answer to it.
+type LeaseAnswer struct {
+	Leases []Lease `json:"leases"`
+}
+
+// Lease is one leased batch.
+type Lease struct {
+	Token     string            `json:"token"`
+	Batch     string            `json:"batch"`
+	Attempt   int               `json:"attempt"`
+	Accepted  time.Time         `json:"accepted_at"`
+	ExpiresAt time.Time         `json:"expires_at"`
+	Seconds   float64           `json:"lease_seconds"` // until ExpiresAt, for clients whose clock differs
+	Records   []json.RawMessage `json:"records"`
+}
+
+// ExtendAnswer is the answer to POST /v1/leases/{token}/extend.
+type ExtendAnswer struct {
+	ExpiresAt time.Time `json:"expires_at"`
+	Seconds   float64   `json:"lease_seconds"`
+}
+
+// AckRequest is the body of POST /v1/leases/{token}/ack. It may be left out.
+type AckRequest struct {
+	Failed []Failure `json:"failed,omitempty"` // records that were not analyzed; the others are done
+}
+
+// Failure is a failed record of an ack, or the body of POST /v1/leases/{token}/nack, where Record is not used.
+type Failure struct {
+	Record       int     `json:"record"` // index in the batch, from 0
+	Reason       string  `json:"reason"`
+	DelaySeconds float64 `json:"delay_seconds,omitempty"` // until the next attempt; 0 leaves it to the queue
+	Discard      bool    `json:"discard,omitempty"`       // make it a dead letter now
+	HandBack     bool    `json:"hand_back,omitempty"`     // not failed: available at once, no attempt is counted
+}
+
+// Failure returns the failure in the queue's words.
+func (f Failure) Failure() queue.Failure {
+	return queue.Failure{
+		Record: f.Record, Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
+	}
+}
+
+func failureOf(f queue.Failure) Failure {
+	return Failure{
+		Record: f.Record, Reason: f.Reason, DelaySeconds: f.Delay.Seconds(), Discard: f.Discard, HandBack: f.HandBack,
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// Error is the body of every answer that is not a success.
+type Error struct {
+	Message string `json:"error"`
+	Limit   any    `json:"limit,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Client speaks to one distributor.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient makes a client for the distributor at an http or https URL.
+func NewClient(base string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("distributor URL %q, want one like http://127.0.0.1:8000", base)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 256 // each waiting analyzer holds one
+	transport.MaxIdleConns = 0
+	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}}, nil
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// slack is how much longer than it should take an answer is waited for.
+const slack = 10 * time.Second
+
+// Lease asks for batches; see [queue.Leaser].
+func (c *Client) Lease(ctx context.Context, r queue.Request) ([]queue.Lease, error) {
+	var answer LeaseAnswer
+	ctx, cancel := context.WithTimeout(ctx, r.Wait+slack)
+	defer cancel()
+	req := LeaseRequest{Analyzer: r.Analyzer, MaxBatches: max(r.Max, 1), WaitSeconds: r.Wait.Seconds()}
+	if err := c.Call(ctx, http.MethodPost, "/v1/leases", req, &answer); err != nil {
+		return nil, err
+	}
+	leases := make([]queue.Lease, len(answer.Leases))
+	for i, l := range answer.Leases {
+		leases[i] = queue.Lease{
+			Token: l.Token, Attempt: l.Attempt, Expires: time.Now().Add(seconds(l.Seconds)), Batch: batchOf(l),
+		}
+	}
+	return leases, nil
+}
+
+func batchOf(l Lease) *sluice.Batch {
+	size := len(l.Records)
+	for _, r := range l.Records {
+		size += len(r)
+	}
+	lines := make([]byte, 0, size)
+	for _, r := range l.Records {
+		lines = append(append(lines, r...), '\n')
+	}
+	b := sluice.NewBatch(lines, len(l.Records), l.Accepted)
+	b.ID = l.Batch
+	return b
+}
+
+// Extend prolongs a lease; see [queue.Leaser].
+func (c *Client) Extend(ctx context.Context, token string) (time.Time, error) {
+	var answer ExtendAnswer
+	err := c.short(ctx, token+"/extend", nil, &answer)
+	return time.Now().Add(seconds(answer.Seconds)), err
+}
+
+// Ack completes a batch; see [queue.Leaser].
+func (c *Client) Ack(ctx context.Context, token string, failed ...queue.Failure) error {
+	var req AckRequest
+	for _, f := range failed {
+		req.Failed = append(req.Failed, failureOf(f))
+	}
+	return c.short(ctx, token+"/ack", req, nil)
+}
+
+// Nack returns a batch; see [queue.Leaser].
+func (c *Client) Nack(ctx context.Context, token string, f queue.Failure) error {
+	return c.short(ctx, token+"/nack", failureOf(f), nil)
+}
+
+func (c *Client) short(ctx context.Context, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, slack)
+	defer cancel()
+	return c.Call(ctx, http.MethodPost, "/v1/leases/"+path, in, out)
+}
+
+// QueueDepth is the number of records waiting at the distributor.
+func (c *Client) QueueDepth(ctx context.Context) (int, error) {
+	var st struct {
+		Depth *int `json:"depth"`
+	}
+	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &st); err != nil {
+		return 0, err
+	}
+	if st.Depth == nil {
+		return 0, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
+	}
+	return *st.Depth, nil
+}
+
+// StatusError is an answer that is not a success.
+type StatusError struct {
+	Status int // of HTTP
+	Body   Error
+}
+
+func (e *StatusError) Error() string {
+	msg := e.Body.Message
+	if msg == "" {
+		msg = http.StatusText(e.Status)
+	}
+	if e.Body.Hint != "" {
+		msg += " (" + e.Body.Hint + ")"
+	}
+	return msg
+}
+
+// Call sends in as JSON, where it is not nil, and reads the answer into out, where that is not nil. An answer that is not a
+// success becomes a [*StatusError], wrapped in queue.ErrLeaseExpired, queue.ErrNotFound or queue.ErrUnavailable where it means
+// that; so does a distributor that can't be reached.
+func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the method and the URL, which say nothing new
+		}
+		return fmt.Errorf("%w: distributor %s: %w", queue.ErrUnavailable, c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return refusal(resp)
+	}
+	if out == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	} else {
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: distributor %s: reading the answer: %w", queue.ErrUnavailable, c.base, err)
+	}
+	return nil
+}
+
+func refusal(resp *http.Response) error {
+	e := &StatusError{Status: resp.StatusCode}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if json.Unmarshal(text, &e.Body) != nil {
+		e.Body.Message = fmt.Sprintf("status %d: %.200s", resp.StatusCode, text)
+	}
+	switch {
+	case resp.StatusCode == http.StatusConflict:
+		return fmt.Errorf("%w: %w", queue.ErrLeaseExpired, e)
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%w: %w", queue.ErrNotFound, e)
+	case resp.StatusCode >= 500:
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, e)
+	}
+	return e
+}
