@@ -1,0 +1,250 @@
+package analyzer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/queue"
+)
+
+// ErrPoolEnded is returned by [Pool.Resize] once the pool was asked to stop, and by a second Run.
+var ErrPoolEnded = errors.New("analyzer pool has ended")
+
+// After Kill, calls to the queue that are under way get this long to come back.
+const killGrace = 2 * time.Second
+
+type poolState int
+
+const (
+	poolNew poolState = iota
+	poolRunning
+	poolEnding
+)
+
+// Pool is a number of analyzers that work on the same queue. Its methods may be called from several goroutines.
+type Pool struct {
+	source  queue.Leaser
+	handler Handler
+	o       Options
+
+	wg     sync.WaitGroup
+	killed chan struct{}   // closed by Kill
+	calls  context.Context // of calls to the queue, which must outlive a drain; ends with Run, or soon after Kill
+
+	mu         sync.Mutex
+	state      poolState
+	ran        bool
+	size       int       // wanted, and present without those that drain
+	workers    []*worker // present, the oldest first
+	started    int       // analyzers ever started; the number in the youngest's name
+	totals     Totals    // of all analyzers, but for BusySeconds
+	busy       time.Duration
+	abandoned  int
+	failing    int       // workers whose last request for leases failed
+	failedAt   time.Time // when the first of them failed
+	leaseError string
+}
+
+// NewPool makes a pool that works off what source hands out. Nothing starts before Run.
+func NewPool(source queue.Leaser, handler Handler, o Options) (*Pool, error) {
+	o = o.WithDefaults()
+	err := o.Validate()
+	if source == nil {
+		err = errors.Join(err, errors.New("analyzer: the pool has no source of work"))
+	}
+	if handler == nil {
+		err = errors.Join(err, errors.New("analyzer: the pool has no handler"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Pool{source: source, handler: handler, o: o, size: o.Size, killed: make(chan struct{})}, nil
+}
+
+// Run starts the analyzers and works until ctx ends, or [Pool.Kill] is called. Then idle analyzers stop at once, the
+// others get DrainTimeout to finish what they have in hand, and what is left is handed back. Run returns nil when all
+// of the pool's goroutines have ended. Only calls of a handler that does not obey its context may still run then; their
+// number is Stats.Abandoned, and what they return is ignored.
+//
+// A pool runs once.
+func (p *Pool) Run(ctx context.Context) error {
+	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCalls()
+	if err := p.begin(calls); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-p.killed:
+	}
+	p.mu.Lock()
+	p.end()
+	p.mu.Unlock()
+
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.wg.Wait() }()
+	select {
+	case <-ended:
+		return nil
+	case <-p.killed:
+	}
+	late := time.AfterFunc(killGrace, stopCalls)
+	defer late.Stop()
+	<-ended
+	return nil
+}
+
+func (p *Pool) begin(calls context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.ran:
+		return ErrPoolEnded
+	case p.state == poolNew: // and not killed before it ran
+		p.state, p.calls = poolRunning, calls
+		p.grow(p.size)
+	}
+	p.ran = true
+	return nil
+}
+
+// end makes all analyzers leave. The caller holds p.mu.
+func (p *Pool) end() {
+	p.state, p.size = poolEnding, 0
+	for _, w := range p.workers {
+		p.drain(w)
+	}
+}
+
+// Kill makes Run return as soon as it can: handlers are cancelled, and their batches are handed back, if the queue
+// answers within a moment. Batches that can't be handed back come again when their lease ends. Kill itself returns at
+// once; it may be called at any time and more than once.
+func (p *Pool) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.killed:
+		return
+	default:
+	}
+	close(p.killed)
+	p.end()
+	for _, w := range p.workers {
+		w.cutOff()
+	}
+}
+
+// Size is how many analyzers there are, those that drain not counted. Before Run, it is how many Run will start.
+func (p *Pool) Size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size
+}
+
+// Resize makes the pool larger or smaller and returns without waiting for analyzers that drain. Before Run, it sets the
+// size to start with; once the pool was asked to stop, it returns [ErrPoolEnded].
+func (p *Pool) Resize(ctx context.Context, size int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if size < 0 {
+		return fmt.Errorf("analyzer: pool size %d, want at least 0", size)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == poolEnding {
+		return ErrPoolEnded
+	}
+	from := p.size
+	p.size = size
+	if p.state == poolNew {
+		return nil
+	}
+	if size > from {
+		p.grow(size - from)
+	} else {
+		p.shrink(from - size)
+	}
+	return nil
+}
+
+// grow adds n analyzers: those that drain come back first, the ones with the most in hand before others, since they are
+// furthest from leaving. The caller holds p.mu, as for all methods below.
+func (p *Pool) grow(n int) {
+	leaving := p.members(func(w *worker) bool { return w.draining })
+	slices.SortFunc(leaving, func(a, b *worker) int {
+		return cmp.Or(cmp.Compare(len(b.hands), len(a.hands)), cmp.Compare(a.number, b.number))
+	})
+	back := min(n, len(leaving))
+	for _, w := range leaving[:back] {
+		p.recall(w)
+	}
+	for range n - back {
+		p.start()
+	}
+}
+
+// shrink makes n analyzers leave, the idle ones first, then those with the least in hand, among equals the youngest.
+func (p *Pool) shrink(n int) {
+	staying := p.members(func(w *worker) bool { return !w.draining })
+	slices.SortFunc(staying, func(a, b *worker) int {
+		return cmp.Or(cmp.Compare(len(a.hands), len(b.hands)), cmp.Compare(b.number, a.number))
+	})
+	for _, w := range staying[:n] {
+		p.drain(w)
+	}
+}
+
+func (p *Pool) members(which func(*worker) bool) []*worker {
+	var found []*worker
+	for _, w := range p.workers {
+		if which(w) {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+func (p *Pool) start() {
+	p.started++
+	w := &worker{
+		id:     fmt.Sprintf("%s-%d", p.o.Name, p.started),
+		number: p.started,
+		since:  time.Now(),
+		hands:  map[*hand]struct{}{},
+		wake:   make(chan struct{}, 1),
+	}
+	p.workers = append(p.workers, w)
+	p.wg.Add(1)
+	go p.serve(w)
+}
+
+func (p *Pool) drain(w *worker) {
+	if w.draining {
+		return
+	}
+	w.draining, w.deadline = true, time.Now().Add(p.o.DrainTimeout)
+	w.stopLeasing()
+	w.poke()
+}
+
+func (p *Pool) recall(w *worker) {
+	w.draining, w.cut = false, false
+	w.poke()
+}
+
+// leave removes a worker that has nothing in hand.
+func (p *Pool) leave(w *worker) {
+	p.workers = slices.DeleteFunc(p.workers, func(o *worker) bool { return o == w })
+	if w.failures > 0 {
+		p.failing--
+		if p.failing == 0 {
+			p.leaseError = ""
+		}
+	}
+}

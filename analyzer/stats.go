@@ -1,0 +1,123 @@
+package analyzer
+
+import "time"
+
+// The states of an analyzer.
+const (
+	StateStarting = "starting" // has not asked for work yet
+	StateIdle     = "idle"     // waits for work
+	StateBusy     = "busy"     // has a batch in hand
+	StateDraining = "draining" // finishes what it has in hand, then leaves
+)
+
+// Stats is a snapshot of a pool.
+type Stats struct {
+	Size       int    `json:"size"`                  // Ready + Starting
+	Ready      int    `json:"ready"`                 // idle or busy
+	Starting   int    `json:"starting"`              // about to ask for work
+	Draining   int    `json:"draining"`              // on their way out, not part of Size
+	Busy       int    `json:"busy"`                  // with a batch in hand, those that drain included
+	LeaseError string `json:"lease_error,omitempty"` // why asking for work fails at present; empty while it works
+	// Abandoned is how many calls of the handler still run although the pool let go of their batch.
+	Abandoned int   `json:"abandoned"`
+	Totals          // of all analyzers, those that left included
+	Analyzers []Row `json:"analyzers"` // who is there, the oldest first
+}
+
+// Totals add up since the pool was made and never go backwards. Every batch that was leased and is not in hand any more
+// is counted once, under Batches, FailedBatches, HandedBack or Late.
+type Totals struct {
+	Batches       int64 `json:"batches"`        // acknowledged, perhaps but for some records
+	Records       int64 `json:"records"`        // done
+	Bytes         int64 `json:"bytes"`          // of the batches acknowledged
+	FailedBatches int64 `json:"failed_batches"` // handed back as failed; each attempt counts
+	FailedRecords int64 `json:"failed_records"` // of failed batches, and those that failed alone; each attempt counts
+	HandedBack    int64 `json:"handed_back_batches"`
+	// Late is how many batches the pool lost: the lease ended before the queue could be told how it went. Some of them
+	// may be done all the same, where only the queue's answer was lost.
+	Late   int64 `json:"late_batches"`
+	Panics int64 `json:"panics"` // of the handler
+	// BusySeconds is the time that batches spent in hand, added up over all slots, present ones up to now.
+	BusySeconds float64 `json:"busy_seconds"`
+}
+
+// Row is one analyzer that is present.
+type Row struct {
+	ID          string    `json:"id"`
+	State       string    `json:"state"`
+	Slots       int       `json:"slots"`
+	InHand      int       `json:"in_hand"`        // batches
+	Batches     int64     `json:"batches"`        // acknowledged
+	Records     int64     `json:"records"`        // done
+	Failed      int64     `json:"failed_batches"` // handed back as failed
+	BusySeconds float64   `json:"busy_seconds"`   // as in Totals
+	Since       time.Time `json:"since"`          // when it was started
+}
+
+// add counts a batch that is not in hand any more, but for its time.
+func (t *Totals) add(o Totals) {
+	t.Batches += o.Batches
+	t.Records += o.Records
+	t.Bytes += o.Bytes
+	t.FailedBatches += o.FailedBatches
+	t.FailedRecords += o.FailedRecords
+	t.HandedBack += o.HandedBack
+	t.Late += o.Late
+	t.Panics += o.Panics
+}
+
+// Stats returns a snapshot.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	s := Stats{Size: p.size, LeaseError: p.leaseError, Abandoned: p.abandoned, Totals: p.totals, Analyzers: []Row{}}
+	if p.state == poolNew {
+		s.Starting = p.size
+	}
+	busy := p.busy
+	for _, w := range p.workers {
+		row := w.row(now, p.o.Slots)
+		s.Analyzers = append(s.Analyzers, row)
+		busy += w.busyUntil(now) - w.busy
+		switch row.State {
+		case StateDraining:
+			s.Draining++
+		case StateStarting:
+			s.Starting++
+		default:
+			s.Ready++
+		}
+		if row.InHand > 0 {
+			s.Busy++
+		}
+	}
+	s.BusySeconds = busy.Seconds()
+	return s
+}
+
+func (w *worker) row(now time.Time, slots int) Row {
+	row := Row{
+		ID: w.id, State: StateIdle, Slots: slots, InHand: len(w.hands),
+		Batches: w.totals.Batches, Records: w.totals.Records, Failed: w.totals.FailedBatches,
+		BusySeconds: w.busyUntil(now).Seconds(), Since: w.since,
+	}
+	switch {
+	case w.draining:
+		row.State = StateDraining
+	case len(w.hands) > 0:
+		row.State = StateBusy
+	case !w.ready:
+		row.State = StateStarting
+	}
+	return row
+}
+
+// busyUntil is the time that batches spent in hand, those in hand now included.
+func (w *worker) busyUntil(now time.Time) time.Duration {
+	busy := w.busy
+	for h := range w.hands {
+		busy += now.Sub(h.since)
+	}
+	return busy
+}
