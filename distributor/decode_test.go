@@ -1,0 +1,130 @@
+package distributor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sluicehq/sluice/internal/jsonscan"
+)
+
+func TestFormatOf(t *testing.T) {
+	for contentType, want := range map[string]Format{
+		"": Sniff, "application/x-www-form-urlencoded": Sniff,
+		"application/json": JSON, "Application/JSON; charset=utf-8": JSON,
+		"application/x-ndjson": NDJSON, "text/plain; charset=utf-8": Text,
+	} {
+		if got, err := FormatOf(contentType); err != nil || got != want {
+			t.Errorf("FormatOf(%q) = %v, %v; want %v", contentType, got, err, want)
+		}
+	}
+	for _, contentType := range []string{"image/png", "application/xml", "text/html", ";;"} {
+		if _, err := FormatOf(contentType); !errors.Is(err, ErrFormat) {
+			t.Errorf("FormatOf(%q) = %v, want ErrFormat", contentType, err)
+		}
+	}
+}
+
+func TestDecode(t *testing.T) {
+	const limit = 60
+	long := strings.Repeat("x", limit)
+	tests := []struct {
+		name     string
+		format   Format
+		body     string
+		lines    string // good records, joined by |
+		rejected []string
+	}{
+		{"ndjson", NDJSON, "{\"a\":1}\n{\"b\":2}\n", `{"a":1}|{"b":2}`, nil},
+		{"ndjson without a last line end", NDJSON, "{\"a\":1}\n{\"b\":2}", `{"a":1}|{"b":2}`, nil},
+		{"ndjson with blank lines and CRLF", NDJSON, "\n{\"a\":1}\r\n \n{\"b\":2}\n\n", "{\"a\":1}\r|{\"b\":2}", nil},
+		{"ndjson with bad lines", NDJSON, "{\"a\":1}\n{\"a\":\n[1]\n{\"b\":2}\n", `{"a":1}|{"b":2}`, []string{"2: invalid JSON", "3: invalid JSON at byte 1: a record must be an object"}},
+		{"ndjson with invalid UTF-8", NDJSON, "{\"a\":\"\xff\"}\n{\"b\":\"é\"}\n", `{"b":"é"}`, []string{"1: invalid UTF-8 at byte 7"}},
+		{"ndjson with a long record", NDJSON, "{\"a\":1}\n{\"a\":\"" + long + "\"}\n", `{"a":1}`, []string{"2: record is 68 bytes, the limit is 60"}},
+		{"nothing", NDJSON, "", "", nil},
+
+		{"one object", JSON, " {\"a\": {\"b\": 1}} ", `{"a": {"b": 1}}`, nil},
+		{"one object over several lines", JSON, "{\n  \"a\": [1,\n 2]\n}\n", `{"a":[1,2]}`, nil},
+		{"array", JSON, "[{\"a\":1},\n {\"b\":2} ]\n", `{"a":1}|{"b":2}`, nil},
+		{"empty array", JSON, "[ ]", "", nil},
+		{"objects with a line each", JSON, "{\"a\":1}\n{\"b\":\n{\"c\":3}\n", `{"a":1}|{"c":3}`, []string{"2: invalid JSON"}},
+		{"objects side by side", JSON, `{"a":1}{"b":2}`, `{"a":1}|{"b":2}`, nil},
+		{"array with bad elements", JSON, `[{"a":1},7,{"b":2}]`, `{"a":1}|{"b":2}`, []string{"2: invalid JSON at byte 1: a record must be an object"}},
+		{"array that breaks off", JSON, `[{"a":1},{"b":`, `{"a":1}`, []string{"2: invalid JSON"}},
+		{"array that is not closed", JSON, `[{"a":1},`, `{"a":1}`, []string{"2: the array is not closed"}},
+		{"array without a comma", JSON, `[{"a":1} {"b":2}]`, `{"a":1}`, []string{"2: the array is broken after element 1"}},
+		{"text after the array", JSON, `[{"a":1}] x`, `{"a":1}`, []string{"2: unexpected text after the array"}},
+		{"array with a long record", JSON, `[{"a":1},{"a":"` + long + `"}]`, `{"a":1}`, []string{"2: record is 68 bytes"}},
+		{"empty JSON body", JSON, " \n", "", []string{"1: the body is empty"}},
+		{"not JSON at all", JSON, "hello", "", []string{"1: invalid JSON at byte 1"}},
+
+		{"text", Text, "one\ntwo \"2\" \\ \t\r\n\nthree\x01", `{"body":"one"}|{"body":"two \"2\" \\ \t"}|{"body":"three\u0001"}`, nil},
+		{"text that is not UTF-8", Text, "caf\xe9\n", "{\"body\":\"caf\uFFFD\"}", nil},
+		{"text with a long line", Text, "a\n" + long + "\nb", `{"body":"a"}|{"body":"b"}`, []string{"2: record is 71 bytes"}},
+
+		{"sniffed JSON", Sniff, " [{\"a\":1}]", `{"a":1}`, nil},
+		{"sniffed NDJSON", Sniff, "{\"a\":1}\n{\"b\":2}\n", `{"a":1}|{"b":2}`, nil},
+		{"sniffed text", Sniff, "plain words", `{"body":"plain words"}`, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Decode(tt.format, []byte(tt.body), limit)
+			if got := strings.ReplaceAll(strings.TrimSuffix(string(d.Lines), "\n"), "\n", "|"); got != tt.lines {
+				t.Errorf("lines = %q, want %q", got, tt.lines)
+			}
+			if want := strings.Count(string(d.Lines), "\n"); d.Count != want {
+				t.Errorf("count = %d, but there are %d lines", d.Count, want)
+			}
+			if d.Rejected != len(tt.rejected) || len(d.Errors) != len(tt.rejected) {
+				t.Fatalf("rejected %d: %+v, want %q", d.Rejected, d.Errors, tt.rejected)
+			}
+			for i, want := range tt.rejected {
+				if got := fmt.Sprintf("%d: %s", d.Errors[i].Line, d.Errors[i].Reason); !strings.HasPrefix(got, want) {
+					t.Errorf("rejection %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestDecodeNamesTheFirstTwenty(t *testing.T) {
+	d := Decode(NDJSON, bytes.Repeat([]byte("x\n"), 50), 100)
+	if d.Rejected != 50 || len(d.Errors) != 20 || d.Errors[19].Line != 20 {
+		t.Errorf("rejected %d, named %d; want 50 and lines 1 to 20", d.Rejected, len(d.Errors))
+	}
+}
+
+// FuzzDecode checks what the queue relies on, for all formats: as many lines as counted, each an object that fits.
+func FuzzDecode(f *testing.F) {
+	for _, body := range []string{"{\"a\":1}\n", "[{\"a\":1},2]", "{\n\"a\":[\n1]}", "text\n\xff", "{\"a\":1}{}", "[[[["} {
+		for format := NDJSON; format <= Sniff; format++ {
+			f.Add(int(format), []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, format int, body []byte) {
+		const limit = 100
+		d := Decode(Format(uint(format)%4), body, limit)
+		if n := bytes.Count(d.Lines, []byte{'\n'}); n != d.Count || d.Rejected < len(d.Errors) {
+			t.Fatalf("%q: count %d with %d lines; rejected %d with %d named", body, d.Count, n, d.Rejected, len(d.Errors))
+		}
+		for line := range bytes.Lines(d.Lines) {
+			if len(line)-1 > limit || jsonscan.Object(line) != nil || !json.Valid(line) || !bytes.HasSuffix(line, []byte{'\n'}) {
+				t.Errorf("%q: line %q is not a record", body, line)
+			}
+		}
+	})
+}
+
+func BenchmarkDecodeNDJSON(b *testing.B) {
+	body := []byte(strings.Repeat(`{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",`+
+		`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`+"\n", 500))
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if d := Decode(NDJSON, body, 1<<20); d.Count != 500 {
+			b.Fatal(d.Count)
+		}
+	}
+}
