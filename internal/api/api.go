@@ -1,0 +1,195 @@
+// Package api is the HTTP side of Sluice: routes, JSON shapes and metrics. It holds no state of its own but who leases;
+// everything it says is asked from the rooms it was given.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/analyzer/count"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// Rooms is what a process consists of. What a process does not have is nil, and its routes then answer 404 with a word of why.
+type Rooms struct {
+	Role        string // "run", "distributor" or "analyze"
+	Version     string
+	Started     time.Time
+	Distributor *distributor.Distributor
+	Queue       Queue
+	Pool        *analyzer.Pool
+	Scaler      *autoscale.Controller
+	Results     Results
+	Log         *slog.Logger
+}
+
+// Queue is a queue that knows whether it can take batches now.
+type Queue interface {
+	queue.Queue
+	Healthy() error
+}
+
+// Results is where analyzers' results are added up.
+type Results interface {
+	count.Sink
+	Totals() *count.Totals
+}
+
+// Server answers requests. It is an [http.Handler].
+type Server struct {
+	Rooms
+	mux     *http.ServeMux
+	leasing registry
+	ready   func() error // says why the process is not ready, beyond the queue
+}
+
+// New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
+func New(r Rooms, ready func() error) *Server {
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}}
+	s.routes()
+	return s
+}
+
+func (s *Server) routes() {
+	handle := func(pattern string, present bool, h http.HandlerFunc) {
+		if !present {
+			h = func(w http.ResponseWriter, _ *http.Request) {
+				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("a process of the kind %q does not have this", s.Role),
+					Hint: "ask the process that has it: sluice run has everything"})
+			}
+		}
+		s.mux.HandleFunc(pattern, h)
+	}
+	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
+	handle("POST /v1/records", s.Distributor != nil, s.postRecords)
+	handle("POST /v1/leases", q, s.postLeases)
+	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
+	handle("POST /v1/leases/{token}/ack", q, s.postAck)
+	handle("POST /v1/leases/{token}/nack", q, s.postNack)
+	handle("GET /v1/dead", q, s.getDead)
+	handle("DELETE /v1/dead", q, s.deleteAllDead)
+	handle("POST /v1/dead/retry", q, s.retryAllDead)
+	handle("GET /v1/dead/{id}", q, s.getDeadLetter)
+	handle("DELETE /v1/dead/{id}", q, s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) }))
+	handle("POST /v1/dead/{id}/retry", q, s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) }))
+	handle("GET /v1/results", s.Results != nil, s.getResults)
+	handle("POST /v1/results", s.Results != nil, s.postResult)
+	handle("GET /v1/decisions", scaler, s.getDecisions)
+	handle("POST /v1/autoscaler/pause", scaler && pool, s.postPause)
+	handle("POST /v1/autoscaler/resume", scaler && pool, s.postResume)
+	handle("POST /v1/autoscaler/force", scaler && pool, s.postForce)
+	handle("GET /v1/stats", true, s.getStats)
+	handle("GET /healthz", true, s.getHealth)
+	handle("GET /readyz", true, s.getReady)
+	s.mux.Handle("GET /metrics", s.metrics())
+	handle("GET /{$}", true, s.getIndex)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, remote.Error{Message: "no such path: " + r.Method + " " + r.URL.Path, Hint: "GET / lists them"})
+	})
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // fails only when nobody reads any more
+}
+
+func fail(w http.ResponseWriter, status int, e remote.Error) { answer(w, status, e) }
+
+// failFor answers with the status that an error of the queue means.
+func failFor(w http.ResponseWriter, err error) {
+	body := remote.Error{Message: err.Error()}
+	switch full, isFull := errors.AsType[*queue.FullError](err); {
+	case errors.Is(err, queue.ErrLeaseExpired):
+		body.Hint = "the batch may be with another analyzer by now; drop what you have of it"
+		fail(w, http.StatusConflict, body)
+	case errors.Is(err, queue.ErrNotFound):
+		fail(w, http.StatusNotFound, body)
+	case isFull:
+		body.Limit, body.Hint = map[string]int64{full.Limit: full.Bound}, full.Hint
+		pushBack(w, body)
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+		pushBack(w, body)
+	default:
+		fail(w, http.StatusBadRequest, body)
+	}
+}
+
+// retryAfter is what a client that was pushed back should wait, in seconds.
+const retryAfter = 1
+
+func pushBack(w http.ResponseWriter, body remote.Error) {
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	fail(w, http.StatusServiceUnavailable, body)
+}
+
+// maxCommand is how long a JSON body may be that is not records.
+const maxCommand = 8 << 20
+
+// read decodes a JSON body into v; an empty body leaves v as it is. It answers and returns false where it can't.
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand))
+	err := d.Decode(v)
+	if err == nil || errors.Is(err, io.EOF) {
+		return true
+	}
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		fail(w, http.StatusRequestEntityTooLarge, remote.Error{Message: "the body is too large", Limit: large.Limit})
+		return false
+	}
+	fail(w, http.StatusBadRequest, remote.Error{Message: "the body is not the JSON that is wanted here: " + err.Error()})
+	return false
+}
+
+func (s *Server) getIndex(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, `Sluice %s, sluice %s, up %s
+
+  POST /v1/records      logs in: NDJSON, JSON or text, plain, gzip or zstd
+  GET  /v1/stats        counts, pool and autoscaler
+  GET  /v1/decisions    why the pool has the size it has
+  GET  /v1/results      what the analyzers counted
+  GET  /v1/dead         records that could not be analyzed
+  POST /v1/leases       work for analyzers in other processes
+  GET  /metrics         for Prometheus
+  GET  /healthz         is the process alive
+  GET  /readyz          does it take records
+`, s.Version, s.Role, time.Since(s.Started).Round(time.Second))
+}
+
+func (s *Server) getHealth(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
+	var reasons []string
+	if s.ready != nil {
+		if err := s.ready(); err != nil {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	if s.Queue != nil {
+		if err := s.Queue.Healthy(); err != nil {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	if len(reasons) > 0 {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": reasons})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}

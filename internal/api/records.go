@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// recordsAnswer is the answer to POST /v1/records.
+type recordsAnswer struct {
+	Accepted int                     `json:"accepted"`
+	Rejected int                     `json:"rejected"`
+	Errors   []distributor.Rejection `json:"errors"` // the first 20 of the rejected
+	Error    string                  `json:"error,omitempty"`
+	Limit    any                     `json:"limit,omitempty"`
+	Hint     string                  `json:"hint,omitempty"`
+}
+
+func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
+	format, err := distributor.FormatOf(r.Header.Get("Content-Type"))
+	if err != nil {
+		refuseBody(w, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
+		return
+	}
+	// A sender that hangs up early must not leave a batch half stored, so the storing does not end with the request.
+	ctx := context.WithoutCancel(r.Context())
+	res, err := s.Distributor.Take(ctx, format, r.Header.Get("Content-Encoding"), r.ContentLength, r.Body)
+	if err != nil {
+		s.refuse(w, res, err)
+		return
+	}
+	if res.Rejected == 0 && res.Accepted > 0 { // nearly always
+		h := w.Header()
+		h["Content-Type"] = jsonType
+		b := append(make([]byte, 0, 64), `{"accepted":`...)
+		b = strconv.AppendInt(b, int64(res.Accepted), 10)
+		w.Write(append(b, `,"rejected":0,"errors":[]}`+"\n"...))
+		return
+	}
+	body := recordsAnswer{Accepted: res.Accepted, Rejected: res.Rejected, Errors: res.Errors}
+	status := http.StatusOK
+	if res.Accepted == 0 {
+		status = http.StatusBadRequest
+		body.Error, body.Hint = "no record of the body was good", "errors names what is wrong, by line"
+		if res.Rejected == 0 {
+			body.Error, body.Hint = "the body holds no record", "send at least one line or object"
+		}
+		if res.TooLarge > 0 && res.TooLarge == res.Rejected {
+			status = http.StatusRequestEntityTooLarge
+		}
+	}
+	if body.Errors == nil {
+		body.Errors = []distributor.Rejection{}
+	}
+	answer(w, status, body)
+}
+
+var jsonType = []string{"application/json"}
+
+// refuseBody answers before the body was read to its end; the connection is of no use after that.
+func refuseBody(w http.ResponseWriter, status int, e remote.Error) {
+	w.Header().Set("Connection", "close")
+	fail(w, status, e)
+}
+
+func (s *Server) refuse(w http.ResponseWriter, res distributor.Result, err error) {
+	if large, ok := errors.AsType[*distributor.TooLargeError](err); ok {
+		refuseBody(w, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
+			Limit: map[string]int64{"max_body_bytes": large.Limit}, Hint: "send smaller bodies"})
+		return
+	}
+	if over, ok := errors.AsType[*distributor.OverloadError](err); ok {
+		if res.Accepted == 0 {
+			failFor(w, over)
+			return
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		answer(w, http.StatusServiceUnavailable, recordsAnswer{
+			Accepted: res.Accepted, Rejected: res.Rejected, Errors: []distributor.Rejection{}, Error: err.Error(),
+			Hint: "part of the body was stored; sending all of it again stores that part twice",
+		})
+		return
+	}
+	if errors.Is(err, distributor.ErrEncoding) {
+		refuseBody(w, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
+		return
+	}
+	if _, ok := errors.AsType[*distributor.BodyError](err); ok {
+		refuseBody(w, http.StatusBadRequest, remote.Error{Message: err.Error(), Hint: "nothing of it was stored; send all of it again"})
+		return
+	}
+	s.Log.Error("records not stored", "error", err)
+	pushBack(w, remote.Error{Message: err.Error()})
+}
+
+// rawRecords is lines of JSON that become the elements of an array as they are.
+type rawRecords []byte
+
+// MarshalJSON writes the lines as an array.
+func (lines rawRecords) MarshalJSON() ([]byte, error) {
+	out := append(make([]byte, 0, len(lines)+2), '[')
+	for i, c := range lines {
+		switch {
+		case c != '\n':
+			out = append(out, c)
+		case i < len(lines)-1:
+			out = append(out, ',')
+		}
+	}
+	return append(out, ']'), nil
+}
+
+var _ json.Marshaler = rawRecords(nil)

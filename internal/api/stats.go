@@ -1,0 +1,173 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// Stats is the answer to GET /v1/stats. Counts are records where they do not say otherwise. What a process does not have
+// is left out.
+type Stats struct {
+	Role    string  `json:"role"`
+	Version string  `json:"version"`
+	Uptime  float64 `json:"uptime_seconds"`
+
+	*QueueStats
+	Ingest     *IngestStats      `json:"ingest,omitempty"`
+	Pool       *analyzer.Stats   `json:"pool,omitempty"`
+	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
+	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately
+}
+
+// QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight.
+type QueueStats struct {
+	Accepted   int64   `json:"accepted"`
+	Completed  int64   `json:"completed"`
+	Dropped    int64   `json:"dropped"` // the part of completed that a person dropped from the dead letters, since the start
+	Dead       int64   `json:"dead"`
+	Depth      int64   `json:"depth"`
+	InFlight   int64   `json:"in_flight"`
+	Batches    int64   `json:"batches"`
+	Bytes      int64   `json:"bytes"`
+	LimitBytes int64   `json:"limit_bytes"`
+	FreeBytes  int64   `json:"disk_free_bytes"`
+	OldestWait float64 `json:"oldest_wait_seconds"`
+	Redelivers int64   `json:"redelivered_batches"`
+	Durability string  `json:"durability"`
+}
+
+// IngestStats counts since the process started.
+type IngestStats struct {
+	Requests   int64 `json:"requests"`
+	Accepted   int64 `json:"accepted"`
+	Rejected   int64 `json:"rejected"`
+	Bytes      int64 `json:"bytes"`
+	PushedBack int64 `json:"pushed_back_requests"`
+	TooLarge   int64 `json:"too_large_requests"`
+}
+
+func (s *Server) stats(r *http.Request) (Stats, error) {
+	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds()}
+	if s.Queue != nil {
+		q, err := s.Queue.Stats(r.Context())
+		if err != nil {
+			return st, err
+		}
+		st.QueueStats = &QueueStats{
+			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight,
+			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes,
+			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
+		}
+		rows := s.leasing.rows(time.Now())
+		st.Remote = &rows
+	}
+	if s.Distributor != nil {
+		d := s.Distributor.Stats()
+		st.Ingest = &IngestStats{d.Requests, d.Accepted, d.Rejected, d.Bytes, d.PushedBack, d.TooLarge}
+	}
+	if s.Pool != nil {
+		p := s.Pool.Stats()
+		st.Pool = &p
+	}
+	if s.Scaler != nil {
+		a := s.Scaler.Stats()
+		st.Autoscaler = &a
+	}
+	return st, nil
+}
+
+func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
+	st, err := s.stats(r)
+	if err != nil {
+		failFor(w, err)
+		return
+	}
+	answer(w, http.StatusOK, st)
+}
+
+// Decisions is the answer to GET /v1/decisions: the newest last. Options are those they were made with.
+type Decisions struct {
+	Decisions []autoscale.Decision `json:"decisions"`
+	Settings  ScalerSettings       `json:"settings"`
+}
+
+// ScalerSettings are the autoscaler's settings, durations in seconds.
+type ScalerSettings struct {
+	MinSize            int     `json:"min_size"`
+	MaxSize            int     `json:"max_size"`
+	ScaleUpThreshold   int     `json:"scale_up_threshold"`
+	ScaleDownThreshold int     `json:"scale_down_threshold"`
+	CheckInterval      float64 `json:"check_interval_seconds"`
+	Cooldown           float64 `json:"cooldown_seconds"`
+	ScaleUpCount       int     `json:"scale_up_count"`
+	ScaleDownCount     int     `json:"scale_down_count"`
+}
+
+// Options returns the settings in the autoscaler's words.
+func (s ScalerSettings) Options() autoscale.Options {
+	return autoscale.Options{
+		MinSize: s.MinSize, MaxSize: s.MaxSize, ScaleUpThreshold: s.ScaleUpThreshold, ScaleDownThreshold: s.ScaleDownThreshold,
+		CheckInterval: time.Duration(s.CheckInterval * float64(time.Second)), Cooldown: time.Duration(s.Cooldown * float64(time.Second)),
+		ScaleUpCount: s.ScaleUpCount, ScaleDownCount: s.ScaleDownCount,
+	}
+}
+
+func settingsOf(o autoscale.Options) ScalerSettings {
+	return ScalerSettings{
+		MinSize: o.MinSize, MaxSize: o.MaxSize, ScaleUpThreshold: o.ScaleUpThreshold, ScaleDownThreshold: o.ScaleDownThreshold,
+		CheckInterval: o.CheckInterval.Seconds(), Cooldown: o.Cooldown.Seconds(), ScaleUpCount: o.ScaleUpCount, ScaleDownCount: o.ScaleDownCount,
+	}
+}
+
+func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
+	limit, ok := number(w, r, "limit", 0, 1<<30)
+	if !ok {
+		return
+	}
+	decisions := s.Scaler.Decisions(int(limit))
+	if decisions == nil {
+		decisions = []autoscale.Decision{}
+	}
+	answer(w, http.StatusOK, Decisions{decisions, settingsOf(s.Scaler.Options())})
+}
+
+func (s *Server) postPause(w http.ResponseWriter, _ *http.Request) {
+	s.Scaler.Pause()
+	answer(w, http.StatusOK, s.Scaler.Stats())
+}
+
+func (s *Server) postResume(w http.ResponseWriter, _ *http.Request) {
+	s.Scaler.Resume()
+	answer(w, http.StatusOK, s.Scaler.Stats())
+}
+
+// ForceRequest is the body of POST /v1/autoscaler/force.
+type ForceRequest struct {
+	Size    *int    `json:"size"`    // analyzers; required
+	Seconds float64 `json:"seconds"` // until it ends; required
+}
+
+func (s *Server) postForce(w http.ResponseWriter, r *http.Request) {
+	var req ForceRequest
+	if !read(w, r, &req) {
+		return
+	}
+	if req.Size == nil || req.Seconds <= 0 {
+		fail(w, http.StatusBadRequest, remote.Error{Message: "size and seconds are required", Hint: `for example {"size": 7, "seconds": 600}`})
+		return
+	}
+	if most := 10 * s.Scaler.Options().MaxSize; *req.Size > most {
+		fail(w, http.StatusBadRequest, remote.Error{Message: fmt.Sprintf("size is %d, want at most %d (ten times max_size)", *req.Size, most)})
+		return
+	}
+	if err := s.Scaler.Force(*req.Size, time.Duration(req.Seconds*float64(time.Second))); err != nil {
+		fail(w, http.StatusBadRequest, remote.Error{Message: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, s.Scaler.Stats())
+}
