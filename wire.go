@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -36,7 +37,10 @@ const (
 var ErrNotABatch = errors.New("not a stored batch")
 
 // Encode returns the stored form of the batch.
-func (b *Batch) Encode() ([]byte, error) {
+func (b *Batch) Encode() ([]byte, error) { return b.AppendEncode(nil) }
+
+// AppendEncode appends the stored form of the batch to out, whose spare room it uses.
+func (b *Batch) AppendEncode(out []byte) ([]byte, error) {
 	if b.size > MaxBatchBytes {
 		return nil, fmt.Errorf("batch of %d bytes, want at most %d", b.size, MaxBatchBytes)
 	}
@@ -44,21 +48,18 @@ func (b *Batch) Encode() ([]byte, error) {
 	if err != nil || len(id) != 12 {
 		return nil, fmt.Errorf("batch ID %q, want 24 hexadecimal digits", b.ID)
 	}
-	n := len(b.packed)
-	if b.packed == nil {
-		n = s2.MaxEncodedLen(len(b.lines))
-	}
-	out := make([]byte, wireHeader, wireHeader+n)
-	out[0], out[1] = wireMagic, wireVersion
-	copy(out[2:], id)
-	binary.BigEndian.PutUint64(out[14:], uint64(b.Accepted.UnixNano()))
-	binary.BigEndian.PutUint32(out[22:], uint32(b.count))
-	binary.BigEndian.PutUint32(out[26:], uint32(b.size))
+	var head [wireHeader]byte
+	head[0], head[1] = wireMagic, wireVersion
+	copy(head[2:], id)
+	binary.BigEndian.PutUint64(head[14:], uint64(b.Accepted.UnixNano()))
+	binary.BigEndian.PutUint32(head[22:], uint32(b.count))
+	binary.BigEndian.PutUint32(head[26:], uint32(b.size))
 	if b.packed != nil {
-		return append(out, b.packed...), nil
+		return append(append(out, head[:]...), b.packed...), nil
 	}
-	packed := s2.Encode(out[wireHeader:wireHeader+n], b.lines)
-	return out[:wireHeader+len(packed)], nil
+	out = append(slices.Grow(out, wireHeader+s2.MaxEncodedLen(len(b.lines))), head[:]...)
+	packed := s2.Encode(out[len(out):cap(out)], b.lines)
+	return out[:len(out)+len(packed)], nil
 }
 
 // DecodeBatch reads the stored form. The batch keeps data. The payload is unpacked when it is first looked at, so that a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/sluicehq/sluice/internal/jsonscan"
@@ -100,6 +101,8 @@ func Decode(f Format, body []byte, maxRecord int) Decoded {
 
 // decodeNDJSON returns the body itself where every line of it is good, which is nearly always.
 func decodeNDJSON(body []byte, maxRecord int) (d Decoded) {
+	scanner := scanners.Get().(*jsonscan.Scanner)
+	defer scanners.Put(scanner)
 	valid := utf8.Valid(body) // all at once is many times faster than line by line
 	same := true              // so far the good records are body[:at]
 	for at, line := 0, 1; at < len(body); line++ {
@@ -109,7 +112,7 @@ func decodeNDJSON(body []byte, maxRecord int) (d Decoded) {
 			end, next = len(body)-at, len(body)
 		}
 		text := body[at : at+end]
-		reason := checkRecord(text, valid)
+		reason := checkRecord(scanner, text, valid)
 		good := reason == "" && len(text) <= maxRecord
 		switch {
 		case isBlank(text):
@@ -142,14 +145,17 @@ func decodeNDJSON(body []byte, maxRecord int) (d Decoded) {
 
 func isBlank(b []byte) bool { return jsonscan.SkipSpace(b, 0) == len(b) }
 
+// scanners remember the shapes of records from body to body.
+var scanners = sync.Pool{New: func() any { return new(jsonscan.Scanner) }}
+
 // checkRecord says why a text is not a record; empty where it is one.
-func checkRecord(text []byte, validUTF8 bool) string {
+func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) string {
 	if !validUTF8 {
 		if i := invalidUTF8(text); i >= 0 {
 			return fmt.Sprintf("invalid UTF-8 at byte %d", i+1)
 		}
 	}
-	if err := jsonscan.Object(text); err != nil {
+	if err := scanner.Object(text); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -180,6 +186,8 @@ func decodeJSON(body []byte, maxRecord int) (d Decoded) {
 			return decodeNDJSON(body, maxRecord)
 		}
 	}
+	scanner := scanners.Get().(*jsonscan.Scanner)
+	defer scanners.Put(scanner)
 	valid := utf8.Valid(body)
 	inArray := body[at] == '['
 	if inArray {
@@ -194,7 +202,7 @@ func decodeJSON(body []byte, maxRecord int) (d Decoded) {
 			d.reject(n, err.Error())
 			return d
 		}
-		d.add(n, body[at:end], valid, maxRecord)
+		d.add(n, body[at:end], checkRecord(scanner, body[at:end], valid), maxRecord)
 		at = jsonscan.SkipSpace(body, end)
 		if !inArray {
 			continue
@@ -218,9 +226,9 @@ func decodeJSON(body []byte, maxRecord int) (d Decoded) {
 	return d
 }
 
-// add takes one value of a JSON body, or rejects it.
-func (d *Decoded) add(n int, text []byte, validUTF8 bool, maxRecord int) {
-	if reason := checkRecord(text, validUTF8); reason != "" {
+// add takes one value of a JSON body, or rejects it for a reason or its size.
+func (d *Decoded) add(n int, text []byte, reason string, maxRecord int) {
+	if reason != "" {
 		d.reject(n, reason)
 		return
 	}

@@ -25,6 +25,8 @@ type Intake struct {
 	room    chan struct{} // closed and replaced when pending shrinks
 	pending []*part
 	bytes   int // of pending
+	count   int // of pending, in records
+	busy    int // committers at work
 	closing bool
 
 	wg sync.WaitGroup
@@ -179,6 +181,7 @@ func (in *Intake) submit(parts []*part, hold *time.Timer) error {
 		p.done = make(chan error, 1)
 		in.pending = append(in.pending, p)
 		in.bytes += len(p.lines)
+		in.count += p.count
 		in.more.Signal()
 	}
 	return nil
@@ -207,18 +210,28 @@ func (in *Intake) commitLoop() {
 		if err != nil {
 			err = fmt.Errorf("store %d records: %w", count, err)
 		}
+		in.mu.Lock()
+		in.busy--
+		in.more.Signal()
+		in.mu.Unlock()
 		for _, p := range parts {
 			p.done <- err
 		}
 	}
 }
 
+// worthwhile says whether to start a commit now. The first may start at once: nobody lingers for company. Another beside it pays
+// only for half a batch or more, because several small ones at once slow each other down on the disk.
+func (in *Intake) worthwhile() bool {
+	return in.busy == 0 || in.bytes >= in.o.MaxBatchBytes/2 || in.count >= in.o.MaxBatchRecords/2
+}
+
 // take waits for parts and returns as many as fit into a batch, or nil when the intake closes.
 func (in *Intake) take() []*part {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for len(in.pending) == 0 {
-		if in.closing {
+	for len(in.pending) == 0 || !in.worthwhile() {
+		if in.closing && len(in.pending) == 0 {
 			return nil
 		}
 		in.more.Wait()
@@ -233,6 +246,8 @@ func (in *Intake) take() []*part {
 	parts := append([]*part(nil), in.pending[:n]...)
 	in.pending = append(in.pending[:0], in.pending[n:]...)
 	in.bytes -= size
+	in.count -= count
+	in.busy++
 	close(in.room)
 	in.room = make(chan struct{})
 	if len(in.pending) > 0 {

@@ -51,12 +51,13 @@ type Server struct {
 	Rooms
 	mux     *http.ServeMux
 	leasing registry
-	ready   func() error // says why the process is not ready, beyond the queue
+	stop    chan struct{} // closed by Stop
+	ready   func() error  // says why the process is not ready, beyond the queue
 }
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
-	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}}
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, stop: make(chan struct{})}
 	s.routes()
 	return s
 }
@@ -101,6 +102,22 @@ func (s *Server) routes() {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Stop ends the requests that only wait, so that the server can shut down. It must be called once at most.
+func (s *Server) Stop() { close(s.stop) }
+
+// untilStop returns a context that also ends with Stop.
+func (s *Server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		select {
+		case <-s.stop:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
 
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -42,11 +42,15 @@ func (s *Server) postLeases(w http.ResponseWriter, r *http.Request) {
 	}
 	s.leasing.asked(req.Analyzer, time.Now())
 	ctx := r.Context()
-	leases, err := s.Queue.Lease(ctx, queue.Request{Analyzer: req.Analyzer, Max: req.MaxBatches, Wait: min(wait, maxWait), Remote: true})
+	waiting, cancel := s.untilStop(ctx)
+	leases, err := s.Queue.Lease(waiting, queue.Request{Analyzer: req.Analyzer, Max: req.MaxBatches, Wait: min(wait, maxWait), Remote: true})
+	stopped := waiting.Err() != nil
+	cancel()
 	if err != nil {
-		if ctx.Err() == nil {
-			failFor(w, err)
+		if stopped { // the process stops, or nobody waits any more
+			err = queue.ErrClosed
 		}
+		failFor(w, err)
 		return
 	}
 	out := struct {

@@ -82,6 +82,43 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
+// FuzzScanner checks that what a scanner has seen before does not change its verdict.
+func FuzzScanner(f *testing.F) {
+	f.Add([]byte(`{"a":"b","n":1}`), []byte(`{"a":"c","n":-2.5}`))
+	f.Add([]byte(`{"a":{"b":[true,null]}}`), []byte(`{"a":{"b":[[],null]}}`))
+	f.Add([]byte(`{"a":1}`), []byte(`{"a":01}`))
+	f.Add([]byte(`{"a":"x"}`), []byte(`{"a":"x","b":"y"}`))
+	f.Add([]byte(`{"a":1}`), []byte(`{"a":1}}`))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var s Scanner
+		for _, b := range [][]byte{first, second, first, second} {
+			if got, want := s.Object(b), Object(b); (got == nil) != (want == nil) {
+				t.Errorf("after %q: Scanner.Object(%q) = %v, Object says %v", first, b, got, want)
+			}
+		}
+	})
+}
+
+// TestScannerForgets: more shapes than it remembers, each coming back.
+func TestScannerForgets(t *testing.T) {
+	var s Scanner
+	for range 20 {
+		for i := range 3 * maxShapes {
+			good := []byte(`{"key ` + strings.Repeat("x", i) + `":"v","n":` + strings.Repeat("1", i+1) + `}`)
+			if err := s.Object(good); err != nil {
+				t.Fatalf("%s: %v", good, err)
+			}
+			bad := good[:len(good)-1]
+			if err := s.Object(bad); err == nil {
+				t.Fatalf("%s was taken for an object", bad)
+			}
+		}
+	}
+	if len(s.shapes) != maxShapes {
+		t.Errorf("remembers %d shapes, want %d", len(s.shapes), maxShapes)
+	}
+}
+
 var sample = []byte(`{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",` +
 	`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`)
 
@@ -89,6 +126,16 @@ func BenchmarkObject(b *testing.B) {
 	b.SetBytes(int64(len(sample)))
 	for b.Loop() {
 		if err := Object(sample); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkScanner(b *testing.B) {
+	b.SetBytes(int64(len(sample)))
+	var s Scanner
+	for b.Loop() {
+		if err := s.Object(sample); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -203,10 +203,13 @@ func (q *Queue) catchUp(ctx context.Context, p *partition, last uint64) error {
 
 // Put stores a batch; see [queue.Queue].
 func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
-	data, err := b.Encode()
+	buf := encodeBuffers.Get().(*[]byte)
+	defer encodeBuffers.Put(buf)
+	data, err := b.AppendEncode((*buf)[:0])
 	if err != nil {
 		return err
 	}
+	*buf = data[:0]
 	q.life.RLock()
 	defer q.life.RUnlock()
 	if err := q.usable(); err != nil {
@@ -218,6 +221,9 @@ func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
 	_, err = q.store(ctx, message{id: b.ID, data: data, records: b.Len()})
 	return err
 }
+
+// encodeBuffers are used again because what a batch may grow to while it is packed is much more than it ends up with.
+var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // usable says whether calls make sense now. The caller holds life.
 func (q *Queue) usable() error {
