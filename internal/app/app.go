@@ -1,0 +1,274 @@
+// Package app builds a process out of the rooms, joins them, and starts and stops them in order. It is the only room that
+// knows everyone.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/analyzer/count"
+	"github.com/sluicehq/sluice/analyzer/discard"
+	"github.com/sluicehq/sluice/analyzer/sleep"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/results"
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// Role is what a process does.
+type Role string
+
+// The roles.
+const (
+	Run         Role = "run"         // everything in one process
+	Distributor Role = "distributor" // takes records in and hands batches out
+	Analyze     Role = "analyze"     // a pool of analyzers for a distributor elsewhere
+)
+
+// Options of a process beyond its configuration.
+type Options struct {
+	Role      Role
+	Config    *config.Config
+	Version   string
+	Log       *slog.Logger
+	AnyListen bool         // when the address is taken, listen on any free port instead of failing
+	Listening func(string) // called with the address once requests are answered
+}
+
+// App is a process that is ready to run.
+type App struct {
+	o        Options
+	log      *slog.Logger
+	listener net.Listener
+	queue    *jetstream.Queue
+	results  *results.Store
+	intake   *distributor.Distributor
+	remote   *remote.Client
+	pool     *analyzer.Pool
+	scaler   *autoscale.Controller
+	api      *api.Server
+	stopping atomic.Bool
+}
+
+// stopGrace is how long requests that are being answered may take once the process is asked to stop.
+const stopGrace = 10 * time.Second
+
+// New opens everything a process of this role needs, or nothing.
+func New(ctx context.Context, o Options) (a *App, err error) {
+	a = &App{o: o, log: o.Log}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	if o.Role == Analyze {
+		err = a.openRemote()
+	} else {
+		err = a.openLocal(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Role != Distributor {
+		if err := a.openPool(); err != nil {
+			return nil, err
+		}
+	}
+	a.api = api.New(a.rooms(), func() error {
+		if a.stopping.Load() {
+			return errors.New("stopping")
+		}
+		return nil
+	})
+	return a, nil
+}
+
+// listen takes the address first, so that a port in use is told before anything else is touched.
+func (a *App) listen() error {
+	addr := a.o.Config.Listen
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if !a.o.AnyListen {
+			return fmt.Errorf("listen on %s: the port is in use; stop the process that has it, or choose another with --listen", addr)
+		}
+		host, _, _ := net.SplitHostPort(addr)
+		l, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; want an address like :8000 or 127.0.0.1:8000", addr, err)
+	}
+	a.listener = l
+	return nil
+}
+
+func (a *App) openLocal(ctx context.Context) (err error) {
+	c := a.o.Config
+	qo := c.Queue
+	qo.Logger = a.log
+	if a.queue, err = jetstream.Open(ctx, qo); err != nil {
+		return err
+	}
+	ro := results.Options{Sync: qo.Durability == jetstream.Disk, Logger: a.log}
+	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), ro); err != nil {
+		return err
+	}
+	a.intake, err = distributor.New(a.queue, c.Intake)
+	return err
+}
+
+func (a *App) openRemote() (err error) {
+	a.remote, err = remote.NewClient(a.o.Config.Distributor)
+	return err
+}
+
+func (a *App) openPool() (err error) {
+	c := a.o.Config
+	po := c.Analyzer
+	po.Logger, po.Size, po.Remote = a.log, c.Autoscale.MinSize, a.remote != nil
+	var source queue.Leaser = a.remote
+	depth := autoscale.DepthFunc(func(ctx context.Context) (int, error) { return a.remote.QueueDepth(ctx) })
+	if a.queue != nil {
+		source = a.queue
+		depth = func(ctx context.Context) (int, error) {
+			st, err := a.queue.Stats(ctx)
+			return int(st.Waiting), err
+		}
+	}
+	if a.pool, err = analyzer.NewPool(source, a.handler(), po); err != nil {
+		return err
+	}
+	so := c.Autoscale
+	so.Logger = a.log
+	a.scaler, err = autoscale.New(a.pool, depth, so)
+	return err
+}
+
+// handler builds what the analyzers do with a batch.
+func (a *App) handler() analyzer.Handler {
+	h := a.o.Config.Handler
+	if h.Name == config.HandlerDiscard {
+		return discard.Handler{}
+	}
+	var sink count.Sink = a.results
+	if a.remote != nil {
+		sink = count.SinkFunc(func(ctx context.Context, r count.Result) error {
+			return a.remote.Call(ctx, http.MethodPost, "/v1/results", r, nil)
+		})
+	}
+	counting := count.Handler(sink)
+	if h.Name == config.HandlerSleep {
+		slow := sleep.New(h.SleepPerRecord, counting)
+		slow.Faults = h.Faults
+		return slow
+	}
+	return counting
+}
+
+func (a *App) rooms() api.Rooms {
+	r := api.Rooms{
+		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
+		Distributor: a.intake, Pool: a.pool, Scaler: a.scaler,
+	}
+	if a.queue != nil { // an interface must not hold a nil pointer
+		r.Queue, r.Results = a.queue, a.results
+	}
+	return r
+}
+
+// Address is where the process answers requests, with the port it really got.
+func (a *App) Address() string { return a.listener.Addr().String() }
+
+// Run works until ctx ends, then stops in order: no new requests, the autoscaler, what the analyzers have in hand, the
+// queue. It returns nil when it was asked to stop.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
+	srv := &http.Server{
+		Handler:           a.api,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ConnState:         idle.ConnState,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		a.stopping.Store(true)
+		a.api.Stop()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil { // somebody is still talking
+			srv.Close()
+		}
+		return nil
+	})
+	if a.pool != nil {
+		g.Go(func() error { return a.runPool(ctx) })
+	}
+	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
+	if a.o.Listening != nil {
+		a.o.Listening(a.Address())
+	}
+	return g.Wait()
+}
+
+// runPool runs the pool and the autoscaler beside it, which stops first.
+func (a *App) runPool(ctx context.Context) error {
+	poolCtx, stopPool := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPool()
+	var g errgroup.Group
+	g.Go(func() error { return a.pool.Run(poolCtx) })
+	g.Go(func() error {
+		defer stopPool()
+		return a.scaler.Run(ctx)
+	})
+	return g.Wait()
+}
+
+// close lets go of everything that New opened, what opened first last.
+func (a *App) close() {
+	if a.intake != nil {
+		a.intake.Close()
+	}
+	if a.results != nil {
+		if err := a.results.Close(); err != nil {
+			a.log.Error("results not closed cleanly", "error", err)
+		}
+	}
+	if a.queue != nil {
+		if err := a.queue.Close(); err != nil {
+			a.log.Error("queue not closed cleanly", "error", err)
+		}
+	}
+	if a.remote != nil {
+		a.remote.Close()
+	}
+	if a.listener != nil {
+		a.listener.Close() // closed already after Run
+	}
+}

@@ -1,0 +1,211 @@
+// Package cli is the command line: it parses, calls the rooms, and prints.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// Version is what this program calls itself. Releases set it when they are linked.
+var Version = "dev"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1   // it was tried and did not work
+	exitUsage   = 2   // it was asked for wrongly
+	exitSignal2 = 130 // the second Ctrl-C
+)
+
+// errSilent makes Main return exitFailed without a further word.
+var errSilent = errors.New("")
+
+// usageError is a mistake in what was typed.
+type usageError struct{ error }
+
+// Main runs one command and returns the exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := untilInterrupted(stderr)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch _, usage := errors.AsType[usageError](err); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case usage || strings.HasPrefix(err.Error(), "unknown command"):
+		fmt.Fprintf(stderr, "sluice: %v\nTry \"sluice --help\".\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "sluice: %v\n", err)
+		return exitFailed
+	}
+}
+
+// untilInterrupted returns a context that ends with the first SIGINT or SIGTERM. The second ends the process at once: what was
+// acknowledged is on disk already.
+func untilInterrupted(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for first := true; ; first = false {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			if !first {
+				fmt.Fprintln(stderr, "sluice: leaving at once; what was acknowledged is on disk")
+				os.Exit(exitSignal2)
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "Takes logs in, keeps them safe until they are analyzed, and runs as many analyzers as the backlog needs",
+		Long: `Sluice takes logs in, keeps them safe on disk until they are analyzed, and runs exactly as
+many analyzers as the backlog needs.
+
+  sluice run                                      everything in one process, on :8000
+  curl --data-binary @app.log localhost:8000/v1/records
+  sluice stats --watch
+  sluice decisions                                why the pool has the size it has
+  sluice demo autoscaling                         see it work, in a minute`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(),
+		statsCommand(), decisionsCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
+	)
+	return root
+}
+
+// noArgs and the like refuse wrong numbers of arguments as mistakes of usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
+		}
+		return nil
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s: unknown command %q", cmd.CommandPath(), args[0])}
+		}
+		return cmd.Help()
+	}}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// load reads the configuration of a command.
+func load(l *config.Loader) (*config.Config, error) {
+	c, err := l.Load(os.Environ())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// settings gives a command the settings of some groups, and run the configuration when it comes to that.
+func settings(cmd *cobra.Command, run func(cmd *cobra.Command, args []string, c *config.Config) error, groups ...config.Group) *cobra.Command {
+	l := config.NewLoader(groups...)
+	l.AddFlags(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := load(l)
+		if err != nil {
+			return err
+		}
+		return run(cmd, args, c)
+	}
+	return cmd
+}
+
+// logger writes text to a terminal and JSON elsewhere, unless told otherwise.
+func logger(w io.Writer, c *config.Config) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == config.LogText || c.LogFormat == config.LogAuto && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// client talks to the distributor that the configuration names.
+func client(c *config.Config) (*remote.Client, error) { return remote.NewClient(c.Distributor) }
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		fmt.Fprintln(cmd.OutOrStdout(), "sluice", version())
+		return nil
+	}}
+}
+
+func version() string {
+	if Version == "dev" {
+		if info, ok := debug.ReadBuildInfo(); ok {
+			for _, s := range info.Settings {
+				if s.Key == "vcs.revision" {
+					return "dev-" + s.Value[:min(12, len(s.Value))]
+				}
+			}
+		}
+	}
+	return Version
+}

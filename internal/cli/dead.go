@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/queue"
+)
+
+func deadCommand() *cobra.Command {
+	return group("dead", "Look at records that could not be analyzed, and decide what becomes of them",
+		deadList(), deadShow(),
+		deadAct("retry", "Put dead letters back into the queue", "POST", "/retry", "back in the queue"),
+		deadAct("drop", "Delete dead letters for good", "DELETE", "", "deleted"))
+}
+
+func deadList() *cobra.Command {
+	cmd := &cobra.Command{Use: "ls", Short: "List the dead letters, the oldest first", Args: noArgs}
+	after := cmd.Flags().Uint64("after", 0, "start behind this ID")
+	limit := cmd.Flags().Uint("limit", 100, "how many at most, up to 1000")
+	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
+		cl, err := client(c)
+		if err != nil {
+			return usageError{err}
+		}
+		var answer struct {
+			Dead []queue.DeadLetter `json:"dead"`
+		}
+		if err := cl.Call(cmd.Context(), "GET", fmt.Sprintf("/v1/dead?after=%d&limit=%d", *after, *limit), nil, &answer); err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(cmd.OutOrStdout(), answer)
+		}
+		return printDead(cmd.OutOrStdout(), answer.Dead)
+	}, config.Client)
+}
+
+func printDead(w io.Writer, letters []queue.DeadLetter) error {
+	if len(letters) == 0 {
+		_, err := fmt.Fprintln(w, "no dead letters")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tTIME\tRECORDS\tATTEMPTS\tREASON")
+	for _, l := range letters {
+		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%s\n", l.ID, l.Time.Local().Format(time.DateTime), l.Records, l.Attempts, l.Reason)
+	}
+	return t.Flush()
+}
+
+func deadShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show ID", Short: "Show a dead letter with its records", Args: exactly(1)}
+	return settings(cmd, func(cmd *cobra.Command, args []string, c *config.Config) error {
+		id, err := deadID(args[0])
+		if err != nil {
+			return err
+		}
+		cl, err := client(c)
+		if err != nil {
+			return usageError{err}
+		}
+		var letter struct {
+			queue.DeadLetter
+			Records []json.RawMessage `json:"records"`
+		}
+		if err := cl.Call(cmd.Context(), "GET", "/v1/dead/"+id, nil, &letter); err != nil {
+			return err
+		}
+		w := cmd.OutOrStdout()
+		if c.JSON {
+			return printJSON(w, letter)
+		}
+		fmt.Fprintf(w, "dead letter %d, given up %s after %d attempts\nreason: %s\nbatch:  %s\n\n",
+			letter.ID, letter.Time.Local().Format(time.DateTime), letter.Attempts, letter.Reason, letter.Batch)
+		for _, r := range letter.Records {
+			fmt.Fprintf(w, "%s\n", r)
+		}
+		return nil
+	}, config.Client)
+}
+
+func deadID(text string) (string, error) {
+	if _, err := strconv.ParseUint(text, 10, 64); err != nil {
+		return "", usageError{fmt.Errorf("dead letter %q, want a whole number; \"sluice dead ls\" lists them", text)}
+	}
+	return text, nil
+}
+
+// deadAct makes a command that does something to dead letters by ID, or to all of them.
+func deadAct(verb, short, method, suffix, done string) *cobra.Command {
+	cmd := &cobra.Command{Use: verb + " [ID ...]", Short: short}
+	all := cmd.Flags().Bool("all", false, "all of them")
+	return settings(cmd, func(cmd *cobra.Command, args []string, c *config.Config) error {
+		if *all == (len(args) > 0) {
+			return usageError{fmt.Errorf("dead %s: name the IDs, or give --all", verb)}
+		}
+		var paths []string
+		for _, arg := range args {
+			id, err := deadID(arg)
+			if err != nil {
+				return err
+			}
+			paths = append(paths, "/v1/dead/"+id+suffix)
+		}
+		if *all {
+			paths = []string{"/v1/dead" + suffix}
+		}
+		cl, err := client(c)
+		if err != nil {
+			return usageError{err}
+		}
+		total := 0
+		for _, path := range paths {
+			var answer struct {
+				Count int `json:"count"`
+			}
+			if err := cl.Call(cmd.Context(), method, path, nil, &answer); err != nil {
+				return err
+			}
+			total += answer.Count
+		}
+		if c.JSON {
+			return printJSON(cmd.OutOrStdout(), map[string]int{"count": total})
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%d %s %s\n", total, plural(total, "dead letter", "dead letters"), done)
+		return nil
+	}, config.Client)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}

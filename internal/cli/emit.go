@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/emitter"
+	"github.com/sluicehq/sluice/internal/config"
+)
+
+// emitFlags are what emit has beside the settings.
+type emitFlags struct {
+	profile, file, trace      string
+	speedup, scale, rate      float64
+	emitters, batch, size     int
+	records                   int64
+	duration, interval, limit string
+	jitter                    float64
+	compression, runID        string
+	seed                      uint64
+	verify, track             bool
+}
+
+func emitCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "emit", Short: "Send records: generated ones by a load profile, a trace, or a log file", Args: noArgs}
+	cmd.Long = cmd.Short + `.
+
+With --verify it waits until everything is analyzed, then says what was sent, acknowledged, analyzed, lost and analyzed
+twice; it fails where something was lost.
+
+Profiles:
+  ` + indent(emitter.ProfileGrammar)
+	cmd.Example = `  sluice emit --records 100000 --verify
+  sluice emit --profile spike:100-5000@20s+10s --duration 60s
+  sluice emit --trace trace.csv --speedup 60 --scale 10
+  sluice emit --file /var/log/syslog --rate 1000
+  journalctl -o json -f | sluice emit --file -`
+	var f emitFlags
+	fl := cmd.Flags()
+	fl.StringVar(&f.profile, "profile", "", "how many records a second; see above (default: as fast as possible)")
+	fl.Float64Var(&f.rate, "rate", 0, "records a second; short for --profile constant:RATE")
+	fl.StringVar(&f.trace, "trace", "", "send arrivals as in a trace, a CSV file of second,records, perhaps .gz")
+	fl.Float64Var(&f.speedup, "speedup", 1, "how many seconds of the trace pass in one")
+	fl.Float64Var(&f.scale, "scale", 1, "how many records to send for each in the trace")
+	fl.StringVar(&f.file, "file", "", "send the lines of a log file instead of generated records; - is standard input; .gz and .zst are inflated")
+	fl.BoolVar(&f.track, "track", false, "number the lines of --file, as --verify does, so that they can be followed")
+	fl.IntVar(&f.emitters, "emitters", 1, "emitters sending at once")
+	fl.IntVar(&f.batch, "batch", 500, "most records in one post")
+	fl.StringVar(&f.interval, "interval", "", "time between two posts of an emitter, in place of a profile")
+	fl.Float64Var(&f.jitter, "jitter", 0, "how much an interval may differ, 0 to 1")
+	fl.Int64Var(&f.records, "records", 0, "stop after so many records; 0 means no limit")
+	fl.StringVar(&f.duration, "duration", "", "stop after this time, like 60s")
+	fl.IntVar(&f.size, "size", 0, "least size of a generated record in bytes")
+	fl.Uint64Var(&f.seed, "seed", 1, "of generated records")
+	fl.StringVar(&f.compression, "compression", "", "gzip or zstd")
+	fl.StringVar(&f.runID, "run-id", "", "the emitters' IDs are RUN-1, RUN-2, ... (default: random)")
+	fl.BoolVar(&f.verify, "verify", false, "afterwards say what became of every record")
+	fl.StringVar(&f.limit, "verify-timeout", "5m", "how long --verify waits for the last record")
+	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error { return emit(cmd, c, f) }, config.Client)
+}
+
+func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
+	o, err := f.poolOptions()
+	if err != nil {
+		return usageError{err}
+	}
+	limit, err := config.ParseDuration(f.limit)
+	if err != nil {
+		return usageError{fmt.Errorf("--verify-timeout %q: %w", f.limit, err)}
+	}
+	if o.Replay != nil {
+		defer o.Replay.Close()
+	}
+	log := logger(cmd.ErrOrStderr(), c)
+	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log})
+	if err != nil {
+		return usageError{err}
+	}
+	defer cl.Close()
+	before, beforeErr := cl.ServerStats(cmd.Context()) // of use only where records can't be followed
+	pool, err := emitter.NewPool(cl, o)
+	if err != nil {
+		return usageError{err}
+	}
+	progress := newProgress(cmd.ErrOrStderr())
+	stop := progress.every(time.Second, func() string { return emitter.ProgressLine(pool.Stats()) })
+	err = pool.Run(cmd.Context())
+	stop()
+	if err != nil {
+		return err
+	}
+	if o.Replay != nil && o.Replay.Skipped() > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d lines were too long and were skipped\n", o.Replay.Skipped())
+	}
+	if !f.verify {
+		if c.JSON {
+			return printJSON(cmd.OutOrStdout(), pool.Stats())
+		}
+		return nil
+	}
+	vo := emitter.VerifyOptions{Timeout: limit, Before: before, Progress: func(p emitter.VerifyProgress) { progress.show(verifyLine(p)) }}
+	// Ctrl-C ended the sending; a second one ends everything, so verifying goes on regardless of the first.
+	account, err := emitter.Verify(context.WithoutCancel(cmd.Context()), cl, pool.Accounts(), vo)
+	progress.done()
+	if err != nil {
+		return errors.Join(err, beforeErr)
+	}
+	if c.JSON {
+		err = printJSON(cmd.OutOrStdout(), account)
+	} else {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), account.String())
+	}
+	if err == nil && !account.OK() {
+		err = errSilent
+	}
+	return err
+}
+
+// poolOptions reads the flags; all mistakes are told at once.
+func (f emitFlags) poolOptions() (emitter.PoolOptions, error) {
+	var errs []error
+	span := func(flag, text string) time.Duration {
+		if text == "" {
+			return 0
+		}
+		d, err := config.ParseDuration(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s %q: %w", flag, text, err))
+		}
+		return d
+	}
+	o := emitter.PoolOptions{
+		Emitters: f.emitters, BatchSize: f.batch, Records: f.records, Size: f.size, Seed: f.seed, RunID: f.runID, Jitter: f.jitter,
+		Duration: span("duration", f.duration), Interval: span("interval", f.interval),
+	}
+	if f.emitters < 1 || f.batch < 1 || f.records < 0 {
+		errs = append(errs, errors.New("--emitters and --batch must be at least 1, --records at least 0"))
+	}
+	profile, err := f.pace()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	o.Profile = profile
+	if f.file != "" && len(errs) == 0 {
+		if o.Replay, err = emitter.OpenReplay(f.file, emitter.ReplayOptions{Track: f.track || f.verify}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return o, errors.Join(errs...)
+}
+
+// pace returns the one profile that the flags describe, or nil for none.
+func (f emitFlags) pace() (emitter.Profile, error) {
+	n := 0
+	for _, given := range []bool{f.profile != "", f.rate != 0, f.trace != ""} {
+		if given {
+			n++
+		}
+	}
+	switch {
+	case n > 1:
+		return nil, errors.New("give one of --profile, --rate and --trace")
+	case f.rate < 0:
+		return nil, fmt.Errorf("--rate is %v, want more than 0", f.rate)
+	case f.rate > 0:
+		return emitter.Constant{Rate: f.rate}, nil
+	case f.trace != "":
+		t, err := emitter.OpenTrace(f.trace, emitter.TraceOptions{Speedup: f.speedup, Scale: f.scale})
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	case f.profile != "":
+		return emitter.ParseProfile(f.profile)
+	}
+	return nil, nil
+}
+
+func verifyLine(p emitter.VerifyProgress) string {
+	line := fmt.Sprintf("%.1fs  verifying  missing %s of %s  waiting %s  in flight %s", p.Elapsed.Seconds(),
+		thousands(p.Missing), thousands(p.Acknowledged), thousands(p.Depth), thousands(p.InFlight))
+	if p.Err != nil {
+		line += "  (no answer, trying again)"
+	}
+	return line
+}
+
+// progress is one line that changes in place on a terminal. Elsewhere it is printed now and then.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	open     bool // a line stands without its end
+	last     time.Time
+}
+
+func newProgress(w io.Writer) *progress { return &progress{w: w, terminal: isTerminal(w)} }
+
+// quietly is how often a progress line is printed where it can't change in place.
+const quietly = 10 * time.Second
+
+func (p *progress) show(line string) {
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		p.open = true
+		return
+	}
+	if now := time.Now(); now.Sub(p.last) >= quietly {
+		p.last = now
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+func (p *progress) done() {
+	if p.open {
+		fmt.Fprintln(p.w)
+		p.open = false
+	}
+}
+
+// every shows a line again and again until the returned function is called, which shows it a last time.
+func (p *progress) every(interval time.Duration, line func() string) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	p.last = time.Now()
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.show(line())
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+		p.last = time.Time{}
+		p.show(line())
+		p.done()
+		p.last = time.Now()
+	}
+}
+
+func indent(s string) string {
+	var out []byte
+	for _, c := range []byte(s) {
+		out = append(out, c)
+		if c == '\n' {
+			out = append(out, "  "...)
+		}
+	}
+	return string(out)
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+func statsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "stats", Short: "Show the account of the queue, the pool and the autoscaler", Args: noArgs}
+	watch := cmd.Flags().BoolP("watch", "w", false, "show it again and again until interrupted")
+	interval := cmd.Flags().Duration("interval", 2*time.Second, "time between two looks with --watch")
+	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
+		cl, err := client(c)
+		if err != nil {
+			return usageError{err}
+		}
+		show := func() error { return showStats(cmd.Context(), cmd.OutOrStdout(), cl, c.JSON) }
+		if !*watch {
+			return show()
+		}
+		if *interval <= 0 {
+			return usageError{fmt.Errorf("--interval is %v, want more than 0", *interval)}
+		}
+		return watchLoop(cmd, *interval, show)
+	}, config.Client)
+}
+
+// watchLoop shows something until interrupted. A distributor that is down is said once, and waited for.
+func watchLoop(cmd *cobra.Command, interval time.Duration, show func() error) error {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	down := false
+	for {
+		if isTerminal(out) && !down {
+			fmt.Fprint(out, "\x1b[H\x1b[2J")
+		}
+		err := show()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			down = false
+		case !errors.Is(err, queue.ErrUnavailable):
+			return err
+		case !down:
+			down = true
+			fmt.Fprintf(cmd.ErrOrStderr(), "sluice: %v; trying again\n", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(interval):
+		}
+	}
+}
+
+func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool) error {
+	if asJSON {
+		var raw map[string]any
+		if err := cl.Call(ctx, "GET", "/v1/stats", nil, &raw); err != nil {
+			return err
+		}
+		return printJSON(w, raw)
+	}
+	var st api.Stats
+	if err := cl.Call(ctx, "GET", "/v1/stats", nil, &st); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("process", "sluice %s, version %s, up %s", st.Role, st.Version, round(st.Uptime))
+	if q := st.QueueStats; q != nil {
+		row("accepted", "%s records", thousands(q.Accepted))
+		row("completed", "%s", thousands(q.Completed))
+		row("dead", "%s", thousands(q.Dead))
+		row("waiting", "%s in %s batches, the oldest for %s", thousands(q.Depth), thousands(q.Batches), round(q.OldestWait))
+		row("in flight", "%s", thousands(q.InFlight))
+		row("stored", "%s of %s, durability %s", config.FormatSize(q.Bytes), config.FormatSize(q.LimitBytes), q.Durability)
+	}
+	if in := st.Ingest; in != nil {
+		row("ingest", "%s requests, %s records rejected, %s pushed back", thousands(in.Requests), thousands(in.Rejected), thousands(in.PushedBack))
+	}
+	if a := st.Autoscaler; a != nil {
+		row("autoscaler", "%s", autoscalerLine(st))
+	}
+	if p := st.Pool; p != nil {
+		row("pool", "%d analyzers: %d ready, %d starting, %d busy; %d more draining", p.Size, p.Ready, p.Starting, p.Busy, p.Draining)
+		if p.LeaseError != "" {
+			row("", "no work can be had: %s", p.LeaseError)
+		}
+		for _, r := range p.Analyzers {
+			row("  "+r.ID, "%s, %d of %d slots, %s records in %s batches", r.State, r.InHand, r.Slots, thousands(r.Records), thousands(r.Batches))
+		}
+	}
+	if st.Remote != nil {
+		for _, r := range *st.Remote {
+			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased", round(r.LastSeen), thousands(r.Records))
+		}
+	}
+	return t.Flush()
+}
+
+func autoscalerLine(st api.Stats) string {
+	a := st.Autoscaler
+	line := fmt.Sprintf("size %d in %d..%d, %d up, %d down", a.CurrentSize, a.MinSize, a.MaxSize, a.TotalScaleUps, a.TotalScaleDowns)
+	if a.Paused {
+		line += ", paused"
+	}
+	if d := a.LastDecision; d != nil {
+		line += "; last: " + d.Reason
+	}
+	return line
+}
+
+// round makes seconds short to read.
+func round(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}
+
+// thousands writes 1234567 as 1,234,567.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

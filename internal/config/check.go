@@ -1,0 +1,148 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// checker looks for settings that are fine by themselves and not together.
+type checker struct {
+	in       *input
+	l        *Loader
+	c        *Config
+	settings map[string]Setting // by name
+}
+
+// with names a setting in the middle of a message: max_size (10, preset default).
+func (k *checker) with(name string) string {
+	s := k.settings[name]
+	return fmt.Sprintf("%s (%s, %s)", s.Key, s.Value, s.Source)
+}
+
+// fits refuses values that the rooms would change without a word. The values in asked are zero where nothing was given.
+func (k *checker) fits(asked *Config) {
+	if !slices.Contains(k.l.groups, Intake) {
+		return
+	}
+	in, c := asked.Intake, k.c
+	tooMuch := func(name string, value int, rule string, args ...any) {
+		k.in.problem("%s is %s (%s), want %s",
+			byName(name).key(), FormatSize(int64(value)), k.in.given[name].source, fmt.Sprintf(rule, args...))
+		k.in.bad[name] = true
+	}
+	if room := c.Queue.MaxBatchBytes(); in.MaxBatchBytes > room && slices.Contains(k.l.groups, Queue) {
+		tooMuch("max-batch-bytes", in.MaxBatchBytes, "at most %s with %s and %s", FormatSize(int64(room)), k.with("max-bytes"), k.with("partitions"))
+	}
+	if in.MaxRecordBytes > c.Intake.MaxBatchBytes {
+		tooMuch("max-record-bytes", in.MaxRecordBytes, "at most %s", k.with("max-batch-bytes"))
+	}
+	if in.MaxInFlightBytes > 0 && in.MaxInFlightBytes < 2*c.Intake.MaxBodyBytes {
+		tooMuch("max-in-flight-bytes", in.MaxInFlightBytes, "at least twice %s", k.with("max-body-bytes"))
+	}
+}
+
+// rooms asks each room that is in use what it thinks of its options.
+func (k *checker) rooms() {
+	c := k.c
+	for _, room := range []struct {
+		group    Group
+		validate func() error
+	}{
+		{Queue, c.Queue.Validate},
+		{Intake, c.Intake.WithDefaults().Validate},
+		{Analyzer, c.Analyzer.WithDefaults().Validate},
+		{Autoscaler, c.Autoscale.Validate},
+	} {
+		if !slices.Contains(k.l.groups, room.group) {
+			continue
+		}
+		names := fieldNames(room.group)
+		for _, err := range apart(room.validate()) {
+			k.translate(err, names)
+		}
+	}
+}
+
+// translate puts a room's complaint into the words of settings: what it calls MinSize is min_size here, and came from somewhere.
+// A complaint about a setting that is a problem already is left out, since it may be about a stand-in.
+func (k *checker) translate(err error, names map[string]string) {
+	known := false
+	_, text, _ := strings.Cut(err.Error(), ": ") // without the room's name
+	text = fieldWords.ReplaceAllStringFunc(text, func(match string) string {
+		parts := fieldWords.FindStringSubmatch(match)
+		name, ok := names[parts[1]]
+		if !ok {
+			return match
+		}
+		s, rest := k.settings[name], parts[2]
+		known = known || k.standIn(byName(name))
+		switch {
+		case rest == "":
+			return s.Key
+		case strings.HasPrefix(rest, " is "):
+			return fmt.Sprintf("%s is %s (%s)", s.Key, s.Value, s.Source)
+		case strings.HasPrefix(rest, " ("):
+			return k.with(name)
+		}
+		return fmt.Sprintf("%s %s (%s)", s.Key, s.Value, s.Source)
+	})
+	if !known {
+		k.in.problem("%s", text)
+	}
+}
+
+// standIn is true where the value is not what somebody wanted, because what they wrote could not be used.
+func (k *checker) standIn(s *setting) bool {
+	_, said := k.in.given[s.name]
+	return k.in.bad[s.name] || k.in.bad["preset"] && s.inPreset() && !said
+}
+
+// fieldWords matches the name of a field in a room's complaint, with its value in any of the forms in use:
+// `MinSize is 12`, `MaxSize (10)` and `and MaxDelay 1m0s`.
+var fieldWords = regexp.MustCompile(`\b([A-Z][A-Za-z]+)( is [^\s,]+| \([^)]*\)| [0-9][^\s,]*)?`)
+
+// fieldNames finds the setting behind the field of a room's options.
+func fieldNames(g Group) map[string]string {
+	names := make(map[string]string)
+	for i := range table {
+		if s := &table[i]; s.group == g {
+			names[s.roomField()] = s.name
+		}
+	}
+	return names
+}
+
+// roomField is what the room calls the setting: for most of them, the words of its name written together.
+func (s *setting) roomField() string {
+	switch s.name {
+	case "data":
+		return "Dir"
+	case "retry-delay":
+		return "Delay"
+	case "max-retry-delay":
+		return "MaxDelay"
+	}
+	var b strings.Builder
+	for word := range strings.SplitSeq(s.name, "-") {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
+// apart takes a joined error apart.
+func apart(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var list []error
+	for _, e := range joined.Unwrap() {
+		list = append(list, apart(e)...)
+	}
+	return list
+}

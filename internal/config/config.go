@@ -1,0 +1,120 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/queue/jetstream"
+)
+
+// Group is a part of the settings that a command takes or leaves.
+type Group string
+
+// The groups, in the order in which they are printed. Every [Loader] takes Common.
+const (
+	Common     Group = "common"     // the configuration file and the log
+	Client     Group = "client"     // talking to a distributor
+	Server     Group = "server"     // being one
+	Queue      Group = "queue"      // the embedded queue
+	Intake     Group = "intake"     // taking records in
+	Analyzer   Group = "analyzer"   // the pool and its handler
+	Autoscaler Group = "autoscaler" // the size of the pool
+)
+
+// Groups lists all groups.
+func Groups() []Group {
+	return []Group{Common, Client, Server, Queue, Intake, Analyzer, Autoscaler}
+}
+
+// Formats of the log.
+const (
+	LogAuto = "auto" // text on a terminal, JSON otherwise
+	LogText = "text"
+	LogJSON = "json"
+)
+
+// Names of the handlers.
+const (
+	HandlerCount   = "count"
+	HandlerSleep   = "sleep"
+	HandlerDiscard = "discard"
+)
+
+// Config is everything that can be set. After [Loader.Load] its values are checked and the defaults are filled in, save for
+// what only the room itself can know: a nil Logger, an empty Analyzer.Name, Queue.MinFreeBytes 0 and
+// Autoscale.ObserveTimeout 0 still stand for the room's own choice.
+type Config struct {
+	File      string     // path of the configuration file; empty if there was none
+	LogLevel  slog.Level // what is too small to be logged
+	LogFormat string     // LogAuto, LogText or LogJSON
+
+	Distributor string // URL of the distributor, without a slash at the end
+	JSON        bool   // print JSON for programs instead of text for people
+
+	Listen             string // address to serve HTTP on
+	MaxIdleConnections int    // connections that may be open and idle
+	MemoryLimit        int64  // soft limit of the Go heap in bytes; 0 means none
+
+	Queue     jetstream.Options
+	Intake    distributor.Options // Committers is Queue.Partitions
+	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
+	Handler   HandlerConfig
+	Preset    string // the name of the autoscaler's preset
+	Autoscale autoscale.Options
+
+	settings []Setting
+}
+
+// HandlerConfig says what the analyzers do with a batch.
+type HandlerConfig struct {
+	Name           string        // HandlerCount, HandlerSleep or HandlerDiscard
+	SleepPerRecord time.Duration // how long the sleep handler takes for each record
+	Faults         bool          // whether the sleep handler obeys the fault attribute of records
+}
+
+// Settings tells each setting of the loaded groups with its value and where that came from. Settings that are flags only are
+// left out: they say how to print, not how to work.
+func (c *Config) Settings() []Setting { return c.settings }
+
+// ledgerSize is the autoscaler's own default, a day of checks at 10 s.
+const ledgerSize = 8640
+
+// bare is a Config in which everything that a room has a default for is still zero.
+func bare() *Config {
+	c := &Config{
+		LogLevel: slog.LevelInfo, LogFormat: LogAuto,
+		Distributor: "http://127.0.0.1:8000",
+		Listen:      ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
+		Queue:     jetstream.Options{Dir: "./sluice-data"},
+		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
+		Preset:    autoscale.PresetNames()[0],
+		Autoscale: autoscale.DefaultOptions(),
+	}
+	c.Autoscale.LedgerSize = ledgerSize
+	return c
+}
+
+// fill puts the rooms' defaults where nothing was said.
+func (c *Config) fill() {
+	c.Queue = c.Queue.WithDefaults()
+	c.Queue.Logger = nil
+
+	// A batch must fit into its partition, which a small queue makes harder.
+	intake := c.Intake
+	if intake.MaxBatchBytes == 0 {
+		intake.MaxBatchBytes = min(distributor.Options{}.WithDefaults().MaxBatchBytes, c.Queue.MaxBatchBytes())
+	}
+	intake.Committers = c.Queue.Partitions
+	intake = intake.WithDefaults()
+	if c.Intake.Hold < 0 {
+		intake.Hold = c.Intake.Hold
+	}
+	c.Intake = intake
+
+	name := c.Analyzer.Name
+	c.Analyzer = c.Analyzer.WithDefaults()
+	c.Analyzer.Name, c.Analyzer.Logger = name, nil
+}

@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Loader reads the settings of some groups. Make one with [NewLoader], give its flags to a command with AddFlags, and Load when
+// they are parsed.
+type Loader struct {
+	groups []Group
+	flags  map[string]*flagValue
+}
+
+// NewLoader returns a loader for these groups and [Common].
+func NewLoader(groups ...Group) *Loader {
+	return &Loader{groups: append([]Group{Common}, groups...), flags: make(map[string]*flagValue)}
+}
+
+// takes says whether the setting is of a group that the loader is for.
+func (l *Loader) takes(s *setting) bool { return slices.Contains(l.groups, s.group) }
+
+// AddFlags registers a flag for each setting. What their values mean is found out by Load, so that all mistakes are told at
+// once; parsing the flags refuses unknown flags only.
+func (l *Loader) AddFlags(flags *pflag.FlagSet) {
+	defaults := bare()
+	defaults.fill()
+	for i := range table {
+		s := &table[i]
+		if !l.takes(s) {
+			continue
+		}
+		f := s.field(defaults)
+		v := &flagValue{text: f.text(), shape: string(f.kind)}
+		if f.shape != "" {
+			v.shape = f.shape
+		}
+		flag := flags.VarPF(v, s.name, "", s.sentence(f))
+		if f.kind == isBool {
+			flag.NoOptDefVal = "true"
+		}
+		l.flags[s.name] = v
+	}
+}
+
+// flagValue keeps what was typed until Load. It is a pflag.Value.
+type flagValue struct {
+	text  string
+	shape string
+	typed bool
+}
+
+func (v *flagValue) String() string { return v.text }
+
+func (v *flagValue) Type() string { return v.shape }
+
+func (v *flagValue) Set(text string) error {
+	v.text, v.typed = text, true
+	return nil
+}
+
+// Load puts together what was typed as flags, what environ (in the form of os.Environ) holds, and the configuration file if one is
+// named. It returns either a valid Config or an error that joins everything that is wrong.
+func (l *Loader) Load(environ []string) (*Config, error) {
+	in := &input{given: make(map[string]given), bad: make(map[string]bool)}
+
+	// From the weakest source to the strongest: each replaces what an earlier one said. Only the name of the file must be known first.
+	variables := in.variables(environ)
+	file := variables["config"]
+	if v := l.flags["config"]; v != nil && v.typed {
+		file = given{v.text, "flag --config"}
+	}
+	if file.text != "" {
+		in.file(file)
+	}
+	for i := range table {
+		if v, ok := variables[table[i].name]; ok {
+			in.give(&table[i], v)
+		}
+	}
+	for i := range table {
+		if v := l.flags[table[i].name]; v != nil && v.typed {
+			in.give(&table[i], given{v.text, "flag --" + table[i].name})
+		}
+	}
+
+	c := l.build(in)
+	if len(in.problems) > 0 {
+		return nil, errors.Join(in.problems...)
+	}
+	return c, nil
+}
+
+// given is a value as someone wrote it.
+type given struct {
+	text   string
+	source string // for people: "flag --min-size"
+}
+
+// input collects what the sources say.
+type input struct {
+	given    map[string]given // by the setting's name, from the strongest source so far
+	bad      map[string]bool  // settings about which there is a problem already
+	problems []error
+}
+
+func (in *input) problem(format string, args ...any) {
+	in.problems = append(in.problems, fmt.Errorf(format, args...))
+}
+
+// give takes a value if it is well-formed.
+func (in *input) give(s *setting, g given) {
+	err := s.field(bare()).set(g.text)
+	if err != nil {
+		in.bad[s.name] = true
+		in.problem("%s is %s (%s), %w", s.key(), quoted(g.text), g.source, err)
+		return
+	}
+	in.given[s.name] = g
+}
+
+// build makes the Config and checks what concerns several settings together.
+func (l *Loader) build(in *input) *Config {
+	c := bare()
+	// The table has the preset before the values that override it.
+	for i := range table {
+		s := &table[i]
+		if g, ok := in.given[s.name]; ok && l.takes(s) {
+			if err := s.field(c).set(g.text); err != nil {
+				in.problem("%s: %w", s.key(), err)
+			}
+		}
+	}
+	asked := *c
+	c.fill()
+	c.settings = l.describe(c, in)
+
+	check := checker{in: in, c: c, settings: make(map[string]Setting), l: l}
+	for _, s := range c.settings {
+		check.settings[s.Name] = s
+	}
+	check.fits(&asked)
+	check.rooms()
+	return c
+}
+
+// describe lists the settings that the loader takes.
+func (l *Loader) describe(c *Config, in *input) []Setting {
+	defaults := bare()
+	defaults.fill()
+	var list []Setting
+	for i := range table {
+		s := &table[i]
+		if !l.takes(s) || s.flagOnly() {
+			continue
+		}
+		source := "default"
+		if g, ok := in.given[s.name]; ok {
+			source = g.source
+		} else if s.inPreset() {
+			source = "preset " + c.Preset
+		}
+		list = append(list, s.describe(c, defaults, source))
+	}
+	return list
+}
+
+// plainWord is what needs no quotes around it in a message.
+var plainWord = regexp.MustCompile(`^[0-9][0-9A-Za-z.]*$`)
+
+// quoted shows what was typed, without what is secret or too long.
+func quoted(text string) string {
+	if len(text) <= 40 && plainWord.MatchString(text) {
+		return text
+	}
+	text = withoutPassword(text)
+	if len(text) > 80 {
+		text = strings.ToValidUTF8(text[:80], "") + "..."
+	}
+	return strconv.Quote(text)
+}
+
+// hidden stands where the user and password of a URL were.
+const hidden = "xxxxx"
+
+var password = regexp.MustCompile(`//[^@]*@`)
+
+// withoutPassword hides who logs in to a URL that is not well-formed; rather too much than too little.
+func withoutPassword(text string) string {
+	return password.ReplaceAllLiteralString(text, "//"+hidden+"@")
+}

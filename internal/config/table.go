@@ -1,0 +1,194 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/queue/jetstream"
+)
+
+// setting is one row of the table that everything else here is read from.
+type setting struct {
+	name  string // of the flag; key and variable follow from it
+	group Group
+	doc   string // what it is, its unit and what special values do; no full stop, for it is put into longer lines
+	field func(*Config) field
+}
+
+const envPrefix = "SLUICE_"
+
+func (s *setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
+
+func (s *setting) env() string { return envPrefix + strings.ToUpper(s.key()) }
+
+// flagOnly is true for what has no key and no variable.
+func (s *setting) flagOnly() bool { return s.name == "json" }
+
+// noKey is true for what a file can't say: which file to read, for one.
+func (s *setting) noKey() bool { return s.flagOnly() || s.name == "config" }
+
+// inPreset is true for the values that a preset has.
+func (s *setting) inPreset() bool { return slices.Contains(presetValues, s.name) }
+
+var presetValues = []string{
+	"min-size", "max-size", "scale-up-threshold", "scale-down-threshold",
+	"check-interval", "cooldown", "scale-up-count", "scale-down-count",
+}
+
+// Bounds that the rooms check as well. A test compares.
+const (
+	leastLease      = 100 * time.Millisecond
+	leastQueueBytes = 1 << 20
+	leastRoom       = 1 << 10 // for bodies, records and batches
+	leastCheck      = 10 * time.Millisecond
+	mostPartitions  = 64
+	mostLedger      = 1_000_000
+)
+
+// leastMemory keeps the collector from running all the time.
+const leastMemory = 16 << 20
+
+// byName finds a setting.
+func byName(name string) *setting {
+	for i := range table {
+		if table[i].name == name {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// table is in the order in which settings are printed.
+var table = slices.Concat(commonSettings, serverSettings, queueSettings, intakeSettings, analyzerSettings, autoscalerSettings)
+
+var commonSettings = []setting{
+	{"config", Common, "YAML file to read settings from; none is read unless it is named",
+		func(c *Config) field { f := words(&c.File, false); f.shape = "file"; return f }},
+	{"log-level", Common, "least important lines to log",
+		func(c *Config) field { return level(&c.LogLevel) }},
+	{"log-format", Common, "form of the log; auto is text on a terminal and JSON elsewhere",
+		func(c *Config) field { return choice(&c.LogFormat, LogAuto, LogText, LogJSON) }},
+
+	{"distributor", Client, "address of the distributor to talk to",
+		func(c *Config) field { return server(&c.Distributor) }},
+	{"json", Client, "print JSON, for programs",
+		func(c *Config) field { return truth(&c.JSON) }},
+}
+
+var serverSettings = []setting{
+	{"listen", Server, "address to serve HTTP on; port 0 takes any that is free",
+		func(c *Config) field { return address(&c.Listen) }},
+	{"max-idle-connections", Server, "client connections that may stay open without a request",
+		func(c *Config) field { return whole(&c.MaxIdleConnections, 1, 0) }},
+	{"memory-limit", Server, "heap at which garbage is collected harder, a soft limit; 0 sets none",
+		func(c *Config) field { return inBytes(&c.MemoryLimit, leastMemory, true) }},
+}
+
+var queueSettings = []setting{
+	{"data", Queue, "folder for everything that is kept on disk; made if missing",
+		func(c *Config) field { f := words(&c.Queue.Dir, true); f.shape = "folder"; return f }},
+	{"durability", Queue, "what an accepted record survives: disk a power cut, process only the end of the process",
+		func(c *Config) field {
+			return choice(&c.Queue.Durability, string(jetstream.Disk), string(jetstream.Process))
+		}},
+	{"partitions", Queue, "streams to spread batches over",
+		func(c *Config) field { return whole(&c.Queue.Partitions, 1, mostPartitions) }},
+	{"lease", Queue, "how long an analyzer that went silent keeps a batch before another gets it",
+		func(c *Config) field { return atLeast(&c.Queue.Lease, leastLease) }},
+	{"max-bytes", Queue, "most disk space for batches that wait; then records are pushed back",
+		func(c *Config) field { return inBytes(&c.Queue.MaxBytes, leastQueueBytes, false) }},
+	{"min-free-bytes", Queue, "free disk space below which records are pushed back; 0 does not look, auto is 5 % of the disk but 8MiB to 256MiB",
+		func(c *Config) field {
+			p := &c.Queue.MinFreeBytes
+			return orAuto(p, zeroIsOff(p, func(p *int64) field { return inBytes(p, 0, false) }))
+		}},
+	{"max-attempts", Queue, "attempts before a failing record becomes a dead letter",
+		func(c *Config) field { return whole(&c.Queue.Retry.MaxAttempts, 1, 0) }},
+	{"split-after", Queue, "attempts before a failing batch is split to find the record to blame; at most max_attempts",
+		func(c *Config) field { return whole(&c.Queue.Retry.SplitAfter, 1, 0) }},
+	{"retry-delay", Queue, "pause before the second attempt, doubled for each later one",
+		func(c *Config) field { return atLeast(&c.Queue.Retry.Delay, time.Nanosecond) }},
+	{"max-retry-delay", Queue, "longest pause between attempts; never less than retry_delay",
+		func(c *Config) field { return atLeast(&c.Queue.Retry.MaxDelay, time.Nanosecond) }},
+}
+
+var intakeSettings = []setting{
+	{"max-body-bytes", Intake, "largest request body, inflated",
+		func(c *Config) field { return inBytes(&c.Intake.MaxBodyBytes, leastRoom, false) }},
+	{"max-record-bytes", Intake, "largest record; at most max_batch_bytes",
+		func(c *Config) field { return inBytes(&c.Intake.MaxRecordBytes, leastRoom, false) }},
+	{"max-batch-bytes", Intake, "largest batch before compression; the default is less where max_bytes is small",
+		func(c *Config) field { return inBytes(&c.Intake.MaxBatchBytes, leastRoom, false) }},
+	{"max-batch-records", Intake, "most records in a batch",
+		func(c *Config) field { return whole(&c.Intake.MaxBatchRecords, 1, 0) }},
+	{"max-in-flight-bytes", Intake, "memory for all bodies being read or stored; at least twice max_body_bytes",
+		func(c *Config) field { return inBytes(&c.Intake.MaxInFlightBytes, leastRoom, false) }},
+	{"max-pending-bytes", Intake, "memory for records that wait to be stored",
+		func(c *Config) field { return inBytes(&c.Intake.MaxPendingBytes, leastRoom, false) }},
+	{"hold", Intake, "how long a request waits for room before it is pushed back; 0 does not wait",
+		func(c *Config) field {
+			return zeroIsOff(&c.Intake.Hold, func(p *time.Duration) field { return atLeast(p, 0) })
+		}},
+}
+
+var analyzerSettings = []setting{
+	{"handler", Analyzer, "what analyzers do with records: count them, sleep a while for each, or discard them",
+		func(c *Config) field { return choice(&c.Handler.Name, HandlerCount, HandlerSleep, HandlerDiscard) }},
+	{"slots", Analyzer, "batches that one analyzer works on at once",
+		func(c *Config) field { return whole(&c.Analyzer.Slots, 1, 0) }},
+	{"drain-timeout", Analyzer, "how long an analyzer that must go may finish what it has in hand",
+		func(c *Config) field { return atLeast(&c.Analyzer.DrainTimeout, time.Nanosecond) }},
+	{"lease-wait", Analyzer, "how long one request for work waits at an empty queue",
+		func(c *Config) field { return atLeast(&c.Analyzer.LeaseWait, time.Nanosecond) }},
+	{"name", Analyzer, "prefix of the analyzers' names; empty is host, process and random digits",
+		func(c *Config) field { return words(&c.Analyzer.Name, false) }},
+	{"sleep-per-record", Analyzer, "what the sleep handler takes for each record",
+		func(c *Config) field { return atLeast(&c.Handler.SleepPerRecord, 0) }},
+	{"faults", Analyzer, "let the sleep handler fail, panic or exit as records ask for in their attribute sluice.fault; for tests",
+		func(c *Config) field { return truth(&c.Handler.Faults) }},
+}
+
+var autoscalerSettings = []setting{
+	{"preset", Autoscaler, "named values for the eight settings from min_size to scale_down_count; each can still be set by itself",
+		func(c *Config) field {
+			f := choice(&c.Preset, autoscale.PresetNames()...)
+			set := f.set
+			f.set = func(text string) error {
+				if err := set(text); err != nil {
+					return err
+				}
+				o, err := autoscale.Preset(c.Preset)
+				o.ObserveTimeout, o.LedgerSize = c.Autoscale.ObserveTimeout, c.Autoscale.LedgerSize
+				c.Autoscale = o
+				return err
+			}
+			f.shape = "name"
+			f.rule = strings.Join(autoscale.PresetNames(), ", ")
+			return f
+		}},
+	{"min-size", Autoscaler, "fewest analyzers; 0 lets the pool empty",
+		func(c *Config) field { return whole(&c.Autoscale.MinSize, 0, 0) }},
+	{"max-size", Autoscaler, "most analyzers",
+		func(c *Config) field { return whole(&c.Autoscale.MaxSize, 1, 0) }},
+	{"scale-up-threshold", Autoscaler, "waiting records at which the pool grows",
+		func(c *Config) field { return whole(&c.Autoscale.ScaleUpThreshold, 1, 0) }},
+	{"scale-down-threshold", Autoscaler, "waiting records at which the pool shrinks; less than scale_up_threshold",
+		func(c *Config) field { return whole(&c.Autoscale.ScaleDownThreshold, 0, 0) }},
+	{"check-interval", Autoscaler, "time between two looks at the queue",
+		func(c *Config) field { return atLeast(&c.Autoscale.CheckInterval, leastCheck) }},
+	{"cooldown", Autoscaler, "time after a change of the pool before the next; 0 does not wait",
+		func(c *Config) field { return atLeast(&c.Autoscale.Cooldown, 0) }},
+	{"scale-up-count", Autoscaler, "analyzers added at a time",
+		func(c *Config) field { return whole(&c.Autoscale.ScaleUpCount, 1, 0) }},
+	{"scale-down-count", Autoscaler, "analyzers removed at a time",
+		func(c *Config) field { return whole(&c.Autoscale.ScaleDownCount, 1, 0) }},
+	{"observe-timeout", Autoscaler, "how long one look may take before the depth counts as unknown; auto is check_interval but at most 5s",
+		func(c *Config) field {
+			p := &c.Autoscale.ObserveTimeout
+			return orAuto(p, atLeast(p, time.Nanosecond))
+		}},
+	{"ledger-size", Autoscaler, "decisions to keep for reading",
+		func(c *Config) field { return whole(&c.Autoscale.LedgerSize, 1, mostLedger) }},
+}
