@@ -1,3 +1,5 @@
+//go:generate go run ./scripts/reference docs/configuration.md
+
 // Package sluice holds the words that every room of Sluice shares: [Record] and [Batch], and their stored form.
 //
 // Logs arrive in waves. Sluice takes them in, keeps them safe on disk until they are analyzed, and runs exactly as many

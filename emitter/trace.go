@@ -166,13 +166,13 @@ func (t *Trace) fit() error {
 	}
 	var errs []error
 	if t.seconds < end {
-		errs = append(errs, fmt.Errorf("Length is %v, but the last bin ends at %ds", t.o.Length, end))
+		errs = append(errs, fmt.Errorf("emitter: Length is %v, but the last bin ends at %ds", t.o.Length, end))
 	}
 	if !(t.o.Speedup >= 1/maxTraceFactor && t.o.Speedup <= maxTraceFactor) {
-		errs = append(errs, fmt.Errorf("Speedup is %v, want a millionth to a million", t.o.Speedup))
+		errs = append(errs, fmt.Errorf("emitter: Speedup is %v, want a millionth to a million", t.o.Speedup))
 	}
 	if !(t.o.Scale >= 1/maxTraceFactor && t.o.Scale <= maxTraceFactor) {
-		errs = append(errs, fmt.Errorf("Scale is %v, want a millionth to a million", t.o.Scale))
+		errs = append(errs, fmt.Errorf("emitter: Scale is %v, want a millionth to a million", t.o.Scale))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

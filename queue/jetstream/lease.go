@@ -195,8 +195,7 @@ func (q *Queue) deliver(p *partition, m js.Msg, r queue.Request) (queue.Lease, b
 		return queue.Lease{}, false
 	}
 	k := key{p.index, meta.Sequence.Stream}
-	p.put.Lock() // a message that is visible but not counted yet is being counted right now
-	p.put.Unlock()
+	p.countedAll()
 
 	batch, err := sluice.DecodeBatch(m.Data())
 	h, ok := q.admit(k, m, batch, r)
@@ -222,6 +221,12 @@ func (q *Queue) deliver(p *partition, m js.Msg, r queue.Request) (queue.Lease, b
 	defer q.mu.Unlock()
 	h.settling, h.vanished = false, false
 	return queue.Lease{Token: token(h.trace), Batch: batch, Attempt: h.attempts, Expires: h.expires}, true
+}
+
+// countedAll waits until every message that is visible is counted: whoever stores one holds the lock for both.
+func (p *partition) countedAll() {
+	p.put.Lock()
+	defer p.put.Unlock()
 }
 
 // admit enters a delivered message as a lease that is still settling, or says that it must wait.

@@ -1,0 +1,47 @@
+# make run and make test are all that a fresh machine with Go, make and apt needs.
+
+GO        ?= go
+FUZZTIME  ?= 3000x
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help run demo build test check race fuzz bench generate clean setup
+
+help: ## show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+run: build ## run Sluice on :8000, with its data in ./sluice-data
+	./sluice run
+
+demo: build ## watch the pool grow and shrink, in a minute
+	./sluice demo autoscaling
+
+build: ## build ./sluice
+	$(GO) build -o sluice ./cmd/sluice
+
+test: setup check race fuzz ## everything that CI runs
+
+setup: ## install what the tests need
+	@scripts/setup
+
+check: ## format, vet, lint, generated files
+	@test -z "$$(gofmt -l .)" || { echo "not formatted (run gofmt -w):"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod verify >/dev/null
+	$(GO) mod tidy -diff
+	$(GO) run $(STATICCHECK) ./...
+	@scripts/generated
+
+race: ## all tests, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+fuzz: ## every fuzz test, briefly
+	@GO="$(GO)" scripts/fuzz $(FUZZTIME)
+
+bench: build ## the ratios that we promise, side by side in one run
+	$(GO) run ./bench
+
+generate: ## write generated files anew
+	$(GO) generate ./...
+
+clean: ## delete what was built
+	rm -f sluice

@@ -1,0 +1,124 @@
+package sluice_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sluicehq/sluice"
+
+// The plan of the house: imports go down only. Each row bans imports for one room and everything below its folder, and
+// says why. A ban ends with "/..." where it means all below; "std" stands for whatever is not the standard library.
+var bans = []struct {
+	room string
+	bans []string
+	why  string
+}{
+	{".", []string{"internal/...", "queue/...", "analyzer/...", "distributor", "emitter", "autoscale/..."},
+		"the root holds the shared words; it knows no room"},
+	{"autoscale/...", []string{"std"},
+		"anybody can embed the autoscaler, so it brings nothing along"},
+	{"autoscale", []string{"autoscale/simulate"},
+		"policies do not know that they are simulated"},
+	{"queue", []string{"distributor", "analyzer/...", "emitter", "autoscale/...", "internal/...", "queue/jetstream", "queue/memory", "queue/remote"},
+		"the contract knows neither who puts and leases nor who implements it"},
+	{"queue/jetstream", []string{"distributor", "analyzer/...", "emitter", "autoscale/...", "internal/..."},
+		"an engine knows the contract and nothing above it"},
+	{"queue/memory", []string{"distributor", "analyzer/...", "emitter", "autoscale/...", "internal/..."},
+		"an engine knows the contract and nothing above it"},
+	{"queue/remote", []string{"distributor", "analyzer/...", "emitter", "autoscale/...", "internal/..."},
+		"a client of the work API must be usable without the server"},
+	{"distributor", []string{"analyzer/...", "emitter", "autoscale/...", "queue/jetstream", "queue/memory", "queue/remote",
+		"internal/app", "internal/api", "internal/config", "internal/cli"},
+		"taking in does not know who works off, nor how the queue is made"},
+	{"analyzer/...", []string{"distributor", "emitter", "autoscale/...", "queue/jetstream", "queue/memory", "queue/remote",
+		"internal/app", "internal/api", "internal/config", "internal/cli"},
+		"an analyzer works on any queue, in this process or elsewhere, and does not size itself"},
+	{"emitter", []string{"distributor", "analyzer/...", "autoscale/...", "queue/...", "internal/app", "internal/api", "internal/config", "internal/cli"},
+		"a client knows the HTTP API only"},
+	{"internal/config", []string{"internal/app", "internal/api", "internal/cli", "emitter"},
+		"settings are made of the rooms' options; they start nothing"},
+	{"internal/api", []string{"internal/app", "internal/config", "internal/cli", "emitter", "queue/jetstream"},
+		"the API answers for the rooms it is given"},
+	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
+		"results know what was counted, not where it came from"},
+	{"internal/app", []string{"internal/cli"},
+		"the command line calls the application"},
+}
+
+// Libraries that stay behind one room, so that they can be replaced there.
+var behind = map[string]string{
+	"github.com/nats-io/":                  "queue/jetstream",
+	"github.com/prometheus/":               "internal/api",
+	"github.com/spf13/cobra":               "internal/cli",
+	"go.yaml.in/yaml":                      "internal/config",
+	"golang.org/x/sync/semaphore":          "distributor",
+	"golang.org/x/sync/errgroup":           "internal/app",
+	"github.com/klauspost/compress/s2":     ".",
+	"github.com/rogpeppe/go-internal":      "internal/cli",
+	"github.com/klauspost/compress/snappy": "nobody",
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); packages++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		room := inModule(p.ImportPath)
+		for _, imp := range p.Imports {
+			for _, row := range bans {
+				if matches(row.room, room) && banned(row.bans, imp) {
+					t.Errorf("%s imports %s: %s", room, imp, row.why)
+				}
+			}
+			for library, owner := range behind {
+				if strings.HasPrefix(imp, library) && room != owner {
+					t.Errorf("%s imports %s, which stays behind %s", room, imp, owner)
+				}
+			}
+		}
+	}
+	if packages < 15 {
+		t.Errorf("only %d packages were looked at", packages)
+	}
+}
+
+func inModule(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+// matches says whether a room is the named one, or below it where the name ends with "/...".
+func matches(name, room string) bool {
+	top, below := strings.CutSuffix(name, "/...")
+	return room == top || below && strings.HasPrefix(room, top+"/")
+}
+
+func banned(names []string, imp string) bool {
+	for _, name := range names {
+		if name == "std" {
+			first, _, _ := strings.Cut(imp, "/")
+			if strings.Contains(first, ".") && !strings.HasPrefix(imp, module+"/autoscale") {
+				return true
+			}
+			continue
+		}
+		if strings.HasPrefix(imp, module) && matches(name, inModule(imp)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,33 @@
+// Command reference writes the reference of all settings into a Markdown file, between two marks.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/sluicehq/sluice/internal/config"
+)
+
+const begin, end = "<!-- reference:begin -->\n", "<!-- reference:end -->"
+
+func main() {
+	if err := write(os.Args[len(os.Args)-1]); err != nil {
+		fmt.Fprintln(os.Stderr, "reference:", err)
+		os.Exit(1)
+	}
+}
+
+func write(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	head, rest, ok := bytes.Cut(text, []byte(begin))
+	_, tail, ok2 := bytes.Cut(rest, []byte(end))
+	if !ok || !ok2 {
+		return fmt.Errorf("%s does not have the marks %q and %q", path, begin, end)
+	}
+	out := append(append(append(head, begin...), config.Reference()...), end...)
+	return os.WriteFile(path, append(out, tail...), 0o644)
+}
