@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
@@ -95,9 +96,26 @@ func (s *Server) routes() {
 	handle("GET /readyz", true, s.getReady)
 	s.mux.Handle("GET /metrics", s.metrics())
 	handle("GET /{$}", true, s.getIndex)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, remote.Error{Message: "no such path: " + r.Method + " " + r.URL.Path, Hint: "GET / lists them"})
-	})
+	s.mux.HandleFunc("/", s.noRoute)
+}
+
+// noRoute answers what no route takes: another method would do, or nothing would.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		fail(w, http.StatusMethodNotAllowed, remote.Error{Message: r.URL.Path + " does not take " + r.Method,
+			Hint: "it takes " + strings.Join(allowed, ", ")})
+		return
+	}
+	fail(w, http.StatusNotFound, remote.Error{Message: "no such path: " + r.Method + " " + r.URL.Path, Hint: "GET / lists them"})
 }
 
 // ServeHTTP answers one request.

@@ -226,7 +226,7 @@ func TestCountsAgreeWithStreams(t *testing.T) {
 		}
 	}
 	for i := range 60 {
-		leases, err := q.Lease(t.Context(), queue.Request{Max: 2, Wait: 2 * time.Second})
+		leases, err := q.Lease(t.Context(), queue.Request{Max: 2, Wait: 20 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
