@@ -221,9 +221,9 @@ func (in *Intake) commitLoop() {
 }
 
 // worthwhile says whether to start a commit now. The first may start at once: nobody lingers for company. Another beside it pays
-// only for half a batch or more, because several small ones at once slow each other down on the disk.
+// only for a full batch, because several small ones at once slow each other down on the disk.
 func (in *Intake) worthwhile() bool {
-	return in.busy == 0 || in.bytes >= in.o.MaxBatchBytes/2 || in.count >= in.o.MaxBatchRecords/2
+	return in.busy == 0 || in.bytes >= in.o.MaxBatchBytes || in.count >= in.o.MaxBatchRecords
 }
 
 // take waits for parts and returns as many as fit into a batch, or nil when the intake closes.

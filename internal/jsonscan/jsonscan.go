@@ -165,17 +165,21 @@ const (
 	blanks = ones * ' '
 )
 
-// str checks the string that opens at b[i]. It looks at eight bytes at a time for the first quote, backslash or control
-// character, with the zero-byte test of Mycroft (Bit Twiddling Hacks, "determine if a word has a zero byte").
+// special marks the bytes of w that a string can't simply contain: quote, backslash and control characters. Each has its high bit
+// set in the result, though bytes behind the first may be marked wrongly. It is the zero-byte test of Mycroft (Bit Twiddling
+// Hacks, "determine if a word has a zero byte"), applied three times.
+func special(w uint64) uint64 {
+	q, s := w^quotes, w^slants
+	return ((q-ones)&^q | (s-ones)&^s | (w-blanks)&^w) & highs
+}
+
+// str checks the string that opens at b[i], eight bytes at a time.
 func str(b []byte, i int) (int, error) {
 	start := i
 	i++
 	for {
 		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			q, s := w^quotes, w^slants
-			m := ((q-ones)&^q | (s-ones)&^s | (w-blanks)&^w) & highs
-			if m != 0 {
+			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break
 			}

@@ -1,5 +1,10 @@
 package jsonscan
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // Scanner checks objects as [Object] does, and about twice as fast where they resemble each other: logs are the same few
 // shapes again and again, the same keys in the same order with other values between them. A scanner remembers the text between the values of
 // objects that were good; an object that matches such a shape needs only its values checked.
@@ -61,17 +66,33 @@ func (sh *shape) match(b []byte) bool {
 			return false
 		}
 		i += n
+		if seg.quoted { // i comes to stand on the closing quote, which is part of the next text
+			open := i - 1
+			for i+8 <= len(b) {
+				m := special(binary.LittleEndian.Uint64(b[i:]))
+				if m != 0 {
+					i += bits.TrailingZeros64(m) >> 3
+					break
+				}
+				i += 8
+			}
+			if i < len(b) && b[i] == '"' {
+				continue
+			}
+			end, err := str(b, open) // an escape, or the end of b is near
+			if err != nil {
+				return false
+			}
+			i = end - 1
+			continue
+		}
 		var err error
-		if seg.quoted {
-			if i, err = str(b, i-1); err != nil {
-				return false
-			}
-			i-- // the closing quote is part of the next text
-		} else if c := b[i]; c == '-' || c-'0' <= 9 {
-			if i, err = number(b, i); err != nil {
-				return false
-			}
-		} else if i, err = value(b, i, MaxDepth); err != nil { // true, false or null: at this depth nothing may nest
+		if c := b[i]; c == '-' || c-'0' <= 9 {
+			i, err = number(b, i)
+		} else { // true, false or null: at this depth nothing may nest
+			i, err = value(b, i, MaxDepth)
+		}
+		if err != nil {
 			return false
 		}
 	}
