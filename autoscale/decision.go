@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,7 +54,16 @@ func (d Decision) MarshalJSON() ([]byte, error) {
 	if w.Clamps == nil {
 		w.Clamps = []Clamp{}
 	}
-	return json.Marshal(w)
+	return marshal(w)
+}
+
+// marshal writes JSON for people too: reasons say ">=", which the default would escape for the sake of HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.

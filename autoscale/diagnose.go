@@ -360,7 +360,7 @@ func evidence(rows []Decision) []string {
 	lines := []string{}
 	for _, r := range rows[max(0, len(rows)-3):] {
 		lines = append(lines, fmt.Sprintf("%s size %d -> %d (named %d): %s",
-			r.Time.Format(time.TimeOnly), r.Size, r.NewSize, r.NamedSize, r.Reason))
+			r.Time.Local().Format(time.TimeOnly), r.Size, r.NewSize, r.NamedSize, r.Reason))
 	}
 	return lines
 }

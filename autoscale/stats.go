@@ -51,7 +51,7 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	if !s.ForcedUntil.IsZero() {
 		w.ForcedSize, w.ForcedUntil = &s.ForcedSize, &s.ForcedUntil
 	}
-	return json.Marshal(w)
+	return marshal(w)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.

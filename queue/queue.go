@@ -132,5 +132,5 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("queue full: %s is %d, now at %d bytes; %s", e.Limit, e.Bound, e.Now, e.Hint)
+	return fmt.Sprintf("queue full: %s is %d bytes, now at %d", e.Limit, e.Bound, e.Now)
 }

@@ -66,16 +66,19 @@ func New(r Rooms, ready func() error) *Server {
 func (s *Server) routes() {
 	handle := func(pattern string, present bool, h http.HandlerFunc) {
 		if !present {
-			h = func(w http.ResponseWriter, _ *http.Request) {
-				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("a process of the kind %q does not have this", s.Role),
-					Hint: "ask the process that has it: sluice run has everything"})
+			hint := "it is at the distributor, by default http://127.0.0.1:8000"
+			if s.Queue != nil {
+				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--distributor names it)"
+			}
+			h = func(w http.ResponseWriter, r *http.Request) {
+				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint})
 			}
 		}
 		s.mux.HandleFunc(pattern, h)
 	}
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
-	handle("POST /v1/records", s.Distributor != nil, s.postRecords)
-	handle("POST /v1/leases", q, s.postLeases)
+	handle("POST /v1/records", s.Distributor != nil, s.unlessStopped(s.postRecords))
+	handle("POST /v1/leases", q, s.unlessStopped(s.postLeases))
 	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
@@ -121,8 +124,22 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Stop ends the requests that only wait, so that the server can shut down. It must be called once at most.
+// Stop ends the requests that only wait, and refuses records and leases from now on. Everything else is still answered. It must be
+// called once at most.
 func (s *Server) Stop() { close(s.stop) }
+
+// unlessStopped refuses what would start new work.
+func (s *Server) unlessStopped(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-s.stop:
+			w.Header().Set("Connection", "close")
+			pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
+		default:
+			h(w, r)
+		}
+	}
+}
 
 // untilStop returns a context that also ends with Stop.
 func (s *Server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -140,7 +157,9 @@ func (s *Server) untilStop(ctx context.Context) (context.Context, context.Cancel
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) // fails only when nobody reads any more
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // a reason may say ">="
+	e.Encode(v)            // fails only when nobody reads any more
 }
 
 func fail(w http.ResponseWriter, status int, e remote.Error) { answer(w, status, e) }

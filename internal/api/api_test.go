@@ -254,7 +254,7 @@ func TestStopEndsWaiting(t *testing.T) {
 func TestMissingRooms(t *testing.T) {
 	srv := httptest.NewServer(New(Rooms{Role: "analyze", Log: slog.New(slog.DiscardHandler)}, func() error { return errors.New("stopping") }))
 	defer srv.Close()
-	if status, body, _ := call(t, "POST", srv.URL+"/v1/records", "", "x"); status != 404 || !strings.Contains(body, `a process of the kind`) {
+	if status, body, _ := call(t, "POST", srv.URL+"/v1/records", "", "x"); status != 404 || !strings.Contains(body, `sluice analyze does not have`) {
 		t.Errorf("records without a distributor: %d %s", status, body)
 	}
 	if status, body, _ := call(t, "GET", srv.URL+"/readyz", "", ""); status != 503 || !strings.Contains(body, "stopping") {

@@ -39,6 +39,7 @@ type QueueStats struct {
 	OldestWait float64 `json:"oldest_wait_seconds"`
 	Redelivers int64   `json:"redelivered_batches"`
 	Durability string  `json:"durability"`
+	Problem    string  `json:"queue_problem,omitempty"` // why the queue takes no batches now
 }
 
 // IngestStats counts since the process started.
@@ -62,6 +63,9 @@ func (s *Server) stats(r *http.Request) (Stats, error) {
 			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight,
 			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes,
 			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
+		}
+		if err := s.Queue.Healthy(); err != nil {
+			st.Problem = err.Error()
 		}
 		rows := s.leasing.rows(time.Now())
 		st.Remote = &rows

@@ -70,28 +70,11 @@ type App struct {
 const stopGrace = 10 * time.Second
 
 // New opens everything a process of this role needs, or nothing.
-func New(ctx context.Context, o Options) (a *App, err error) {
-	a = &App{o: o, log: o.Log}
-	defer func() {
-		if err != nil {
-			a.close()
-		}
-	}()
-	if err := a.listen(); err != nil {
+func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{o: o, log: o.Log}
+	if err := a.open(ctx); err != nil {
+		a.close()
 		return nil, err
-	}
-	if o.Role == Analyze {
-		err = a.openRemote()
-	} else {
-		err = a.openLocal(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if o.Role != Distributor {
-		if err := a.openPool(); err != nil {
-			return nil, err
-		}
 	}
 	a.api = api.New(a.rooms(), func() error {
 		if a.stopping.Load() {
@@ -100,6 +83,23 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		return nil
 	})
 	return a, nil
+}
+
+func (a *App) open(ctx context.Context) error {
+	if err := a.listen(); err != nil {
+		return err
+	}
+	open := a.openLocal
+	if a.o.Role == Analyze {
+		open = a.openRemote
+	}
+	if err := open(ctx); err != nil {
+		return err
+	}
+	if a.o.Role == Distributor {
+		return nil
+	}
+	return a.openPool()
 }
 
 // listen takes the address first, so that a port in use is told before anything else is touched.
@@ -135,7 +135,7 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	return err
 }
 
-func (a *App) openRemote() (err error) {
+func (a *App) openRemote(context.Context) (err error) {
 	a.remote, err = remote.NewClient(a.o.Config.Distributor)
 	return err
 }
@@ -197,8 +197,8 @@ func (a *App) rooms() api.Rooms {
 // Address is where the process answers requests, with the port it really got.
 func (a *App) Address() string { return a.listener.Addr().String() }
 
-// Run works until ctx ends, then stops in order: no new requests, the autoscaler, what the analyzers have in hand, the
-// queue. It returns nil when it was asked to stop.
+// Run works until ctx ends, then stops in order: no more records, the autoscaler, what the analyzers have in hand, requests,
+// the queue. Until the end it answers how far it is. It returns nil when it was asked to stop.
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
@@ -210,6 +210,7 @@ func (a *App) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	drained := make(chan struct{}) // the analyzers have ended
 	g.Go(func() error {
 		if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -217,9 +218,19 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
+		defer close(drained)
+		if a.pool == nil {
+			<-ctx.Done()
+			return nil
+		}
+		return a.runPool(ctx)
+	})
+	g.Go(func() error {
 		<-ctx.Done()
+		a.log.Info("stopping", "role", a.o.Role)
 		a.stopping.Store(true)
 		a.api.Stop()
+		<-drained
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil { // somebody is still talking
@@ -227,14 +238,28 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	if a.pool != nil {
-		g.Go(func() error { return a.runPool(ctx) })
-	}
 	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
 	if a.o.Listening != nil {
 		a.o.Listening(a.Address())
 	}
-	return g.Wait()
+	err := g.Wait()
+	a.logStopped()
+	return err
+}
+
+// logStopped says how the process ends, so that the log tells a clean stop from a sudden death.
+func (a *App) logStopped() {
+	args := []any{"role", a.o.Role}
+	if a.pool != nil {
+		st := a.pool.Stats()
+		args = append(args, "analyzed_records", st.Records, "handed_back_batches", st.HandedBack)
+	}
+	if a.queue != nil {
+		if st, err := a.queue.Stats(context.Background()); err == nil {
+			args = append(args, "waiting_records", st.Waiting+st.InFlight, "dead_records", st.Dead)
+		}
+	}
+	a.log.Info("stopped", args...)
 }
 
 // runPool runs the pool and the autoscaler beside it, which stops first.

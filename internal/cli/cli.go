@@ -187,6 +187,7 @@ func client(c *config.Config) (*remote.Client, error) { return remote.NewClient(
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 

@@ -29,6 +29,9 @@ func demoAutoscalingCommand() *cobra.Command {
 It starts what it needs in this process and in a temporary folder. With --distributor, it uses a distributor that runs already,
 with the analyzers and the autoscaler that it has; then the settings of the autoscaler below are not used.
 
+So that a minute shows everything, checks are a 60th of the duration apart and the cooldown is a 20th of it, unless they or a
+preset are given.
+
 It ends with an account of every record, and fails if that does not add up.`
 	cmd.Example = `  sluice demo autoscaling
   sluice demo autoscaling --duration 20s --max-size 6

@@ -98,8 +98,14 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d lines were too long and were skipped\n", o.Replay.Skipped())
 	}
 	if !f.verify {
+		st := pool.Stats()
 		if c.JSON {
-			return printJSON(cmd.OutOrStdout(), pool.Stats())
+			if err := printJSON(cmd.OutOrStdout(), st); err != nil {
+				return err
+			}
+		}
+		if open := st.Sent - st.Acknowledged - st.Rejected; open > 0 {
+			return fmt.Errorf("%s records were sent but not acknowledged; some of them may be stored all the same", thousands(open))
 		}
 		return nil
 	}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -43,6 +45,9 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 		if c.MemoryLimit > 0 {
 			debug.SetMemoryLimit(c.MemoryLimit)
 		}
+		if w := cmd.ErrOrStderr(); isTerminal(w) {
+			o.Listening = func(address string) { welcome(w, role, address) }
+		}
 		a, err := app.New(cmd.Context(), o)
 		if err != nil {
 			return err
@@ -56,6 +61,16 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 		}()
 		return a.Run(cmd.Context())
 	}
+}
+
+// welcome says what to do next, to somebody at a terminal.
+func welcome(w io.Writer, role app.Role, address string) {
+	_, port, _ := net.SplitHostPort(address)
+	url := "http://localhost:" + port
+	if role != app.Analyze {
+		fmt.Fprintf(w, "  send:  curl --data-binary @app.log %s/v1/records\n", url)
+	}
+	fmt.Fprintf(w, "  look:  sluice stats --watch --distributor %s\n  why:   sluice decisions --distributor %s\n  stop:  Ctrl-C\n", url, url)
 }
 
 // isDefault says whether nobody has set a setting.

@@ -52,14 +52,15 @@ func scaleAct(cmd *cobra.Command, body func(args []string) (any, error)) *cobra.
 		if c.JSON {
 			return printJSON(cmd.OutOrStdout(), st)
 		}
-		state := "running"
+		state, size := "running", strconv.Itoa(st.CurrentSize)
 		switch {
 		case !st.ForcedUntil.IsZero():
+			size += " -> " + strconv.Itoa(st.ForcedSize)
 			state = fmt.Sprintf("forced to %d until %s", st.ForcedSize, st.ForcedUntil.Local().Format("15:04:05"))
 		case st.Paused:
 			state = "paused"
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "autoscaler %s; size %d in %d..%d\n", state, st.CurrentSize, st.MinSize, st.MaxSize)
+		fmt.Fprintf(cmd.OutOrStdout(), "autoscaler %s; size %s in %d..%d\n", state, size, st.MinSize, st.MaxSize)
 		return nil
 	}, config.Client)
 }

@@ -85,7 +85,10 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 		row("dead", "%s", thousands(q.Dead))
 		row("waiting", "%s in %s batches, the oldest for %s", thousands(q.Depth), thousands(q.Batches), round(q.OldestWait))
 		row("in flight", "%s", thousands(q.InFlight))
-		row("stored", "%s of %s, durability %s", config.FormatSize(q.Bytes), config.FormatSize(q.LimitBytes), q.Durability)
+		row("stored", "%s of %s, durability %s", humanBytes(q.Bytes), humanBytes(q.LimitBytes), q.Durability)
+		if q.Problem != "" {
+			row("problem", "%s", q.Problem)
+		}
 	}
 	if in := st.Ingest; in != nil {
 		row("ingest", "%s requests, %s records rejected, %s pushed back", thousands(in.Requests), thousands(in.Rejected), thousands(in.PushedBack))
@@ -129,6 +132,19 @@ func round(seconds float64) time.Duration {
 		return d.Round(100 * time.Millisecond)
 	}
 	return d.Round(time.Second)
+}
+
+// humanBytes writes 55885923 as 53.3MiB.
+func humanBytes(n int64) string {
+	const units = "KMGTPE"
+	v, unit := float64(n), ""
+	for i := 0; v >= 1024 && i < len(units); i++ {
+		v, unit = v/1024, units[i:i+1]+"i"
+	}
+	if unit == "" {
+		return fmt.Sprint(n, "B")
+	}
+	return fmt.Sprintf("%.1f%sB", v, unit)
 }
 
 // thousands writes 1234567 as 1,234,567.

@@ -52,6 +52,8 @@ type Queue struct {
 	closed  bool
 	n       counts
 	held    map[key]*held
+	bytes   int64     // stored, when Stats last looked
+	first   time.Time // when the oldest stored batch came, then
 	waiters []chan struct{}
 
 	done chan struct{} // closed by Close; ends the loops
@@ -370,6 +372,11 @@ func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.down.Load() == nil {
+		q.bytes, q.first = st.Bytes, first
+	} else { // as it was when last seen
+		st.Bytes, first = q.bytes, q.first
+	}
 	for _, h := range q.held { // batches that were moved are older than their place in the stream
 		if h.batch != nil && (first.IsZero() || h.batch.Accepted.Before(first)) {
 			first = h.batch.Accepted
