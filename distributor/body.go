@@ -126,15 +126,18 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	return out, err
 }
 
+// firstStep is how much memory a body claims before its first byte is there. Most bodies fit.
+const firstStep = 128 << 10
+
 // fill reads in steps, so that memory is claimed only as the body proves to be that long.
 func (in *buffer) fill(ctx context.Context, body io.Reader, size, limit int64, inflated bool) error {
-	step := int64(64 << 10)
-	if size >= 0 {
-		step = min(size, 1<<20)
-	}
 	for {
+		// A length that is only announced claims nothing: the first step is small, each further one at most doubles.
 		have := int64(in.b.Len())
-		want := min(max(step, have), limit+1-have) // at most doubling
+		want := min(max(firstStep, have), limit+1-have)
+		if size >= 0 {
+			want = min(want, size-have)
+		}
 		if err := in.claim(ctx, have+want); err != nil {
 			return err
 		}
@@ -159,7 +162,7 @@ func (in *buffer) fill(ctx context.Context, body io.Reader, size, limit int64, i
 }
 
 // inflaters bounds how many bodies are inflated at once: more would not be faster, and each costs its window.
-var inflaters = semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0)))
+var inflaters = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 
 // resetReader is an inflater that can be used again.
 type resetReader interface {

@@ -24,7 +24,7 @@ type Options struct {
 	MaxRecordBytes   int           // of one record; zero means 1 MiB, and never above MaxBatchBytes
 	MaxBatchBytes    int           // of one stored batch, before compression; zero means 1 MiB
 	MaxBatchRecords  int           // in one stored batch; zero means 4096
-	MaxInFlightBytes int           // of all bodies being read or stored; zero means 64 MiB, and never below twice MaxBodyBytes
+	MaxInFlightBytes int           // of all bodies being read or stored; zero means 80 MiB, and never below twice MaxBodyBytes
 	MaxPendingBytes  int           // of records waiting for a commit; zero means 32 MiB
 	Committers       int           // batches being stored at once; zero means 4, good for as many partitions
 	Hold             time.Duration // how long an overloaded request waits before it is pushed back; zero means 1s, negative means not at all
@@ -37,7 +37,7 @@ func (o Options) WithDefaults() Options {
 		value int
 	}{
 		{&o.MaxBodyBytes, 32 << 20}, {&o.MaxBatchBytes, 1 << 20}, {&o.MaxBatchRecords, 4096},
-		{&o.MaxPendingBytes, 32 << 20}, {&o.Committers, 4}, {&o.MaxRecordBytes, 1 << 20}, {&o.MaxInFlightBytes, 64 << 20},
+		{&o.MaxPendingBytes, 32 << 20}, {&o.Committers, 4}, {&o.MaxRecordBytes, 1 << 20}, {&o.MaxInFlightBytes, 80 << 20},
 	} {
 		if *f.field == 0 {
 			*f.field = f.value

@@ -176,11 +176,16 @@ func failFor(w http.ResponseWriter, err error) {
 	case isFull:
 		body.Limit, body.Hint = map[string]int64{full.Limit: full.Bound}, full.Hint
 		pushBack(w, body)
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), isOverload(err):
 		pushBack(w, body)
 	default:
 		fail(w, http.StatusBadRequest, body)
 	}
+}
+
+func isOverload(err error) bool {
+	_, ok := errors.AsType[*distributor.OverloadError](err)
+	return ok
 }
 
 // retryAfter is what a client that was pushed back should wait, in seconds.

@@ -94,6 +94,9 @@ func (s *Server) postAck(w http.ResponseWriter, r *http.Request) {
 	}
 	var failed []queue.Failure
 	for _, f := range req.Failed {
+		if !goodDelay(w, f.DelaySeconds) {
+			return
+		}
 		failed = append(failed, f.Failure())
 	}
 	if err := s.Queue.Ack(r.Context(), r.PathValue("token"), failed...); err != nil {
@@ -103,13 +106,21 @@ func (s *Server) postAck(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"status": "done"})
 }
 
+// goodDelay says whether a wish for a delay can be met, and answers where it can't.
+func goodDelay(w http.ResponseWriter, seconds float64) bool {
+	if seconds < 0 || seconds > 7*86400 {
+		fail(w, http.StatusBadRequest, remote.Error{Message: "delay_seconds must be 0 to 604800 (a week)"})
+		return false
+	}
+	return true
+}
+
 func (s *Server) postNack(w http.ResponseWriter, r *http.Request) {
 	var req remote.Failure
 	if !read(w, r, &req) {
 		return
 	}
-	if req.DelaySeconds < 0 || req.DelaySeconds > 7*86400 {
-		fail(w, http.StatusBadRequest, remote.Error{Message: "delay_seconds must be 0 to 604800 (a week)"})
+	if !goodDelay(w, req.DelaySeconds) {
 		return
 	}
 	if req.Reason == "" {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
+	"time"
 
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -24,14 +28,16 @@ type recordsAnswer struct {
 func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 	format, err := distributor.FormatOf(r.Header.Get("Content-Type"))
 	if err != nil {
-		refuseBody(w, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
+		refuseBody(w, r, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
 		return
 	}
 	// A sender that hangs up early must not leave a batch half stored, so the storing does not end with the request.
 	ctx := context.WithoutCancel(r.Context())
-	res, err := s.Distributor.Take(ctx, format, r.Header.Get("Content-Encoding"), r.ContentLength, r.Body)
+	patient := &patientBody{r.Body, http.NewResponseController(w)}
+	res, err := s.Distributor.Take(ctx, format, r.Header.Get("Content-Encoding"), r.ContentLength, patient)
+	patient.done()
 	if err != nil {
-		s.refuse(w, res, err)
+		s.refuse(w, r, res, err)
 		return
 	}
 	if res.Rejected == 0 && res.Accepted > 0 { // nearly always
@@ -62,15 +68,42 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 
 var jsonType = []string{"application/json"}
 
-// refuseBody answers before the body was read to its end; the connection is of no use after that.
-func refuseBody(w http.ResponseWriter, status int, e remote.Error) {
+// patience is how long a body may keep silent before the server gives it up.
+const patience = 10 * time.Second
+
+// patientBody waits for each piece of a body, but not for ever.
+type patientBody struct {
+	io.Reader
+	conn *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	b.conn.SetReadDeadline(time.Now().Add(patience)) // not supported only where a test has no connection
+	return b.Reader.Read(p)
+}
+
+func (b *patientBody) done() { b.conn.SetReadDeadline(time.Time{}) }
+
+// Bounds of reading on, only to throw away, before a body is refused. Many senders do not listen before they have sent
+// everything, and a connection that is closed meanwhile tells them nothing.
+const (
+	readOnBytes = 256 << 20
+	readOnTime  = 3 * time.Second
+)
+
+// refuseBody answers before the body was used to its end; the connection is closed after that.
+func refuseBody(w http.ResponseWriter, r *http.Request, status int, e remote.Error) {
+	if r.Header.Get("Expect") == "" { // who asks first hears the answer anyway
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(readOnTime))
+		io.CopyN(io.Discard, r.Body, readOnBytes)
+	}
 	w.Header().Set("Connection", "close")
 	fail(w, status, e)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, res distributor.Result, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, res distributor.Result, err error) {
 	if large, ok := errors.AsType[*distributor.TooLargeError](err); ok {
-		refuseBody(w, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
+		refuseBody(w, r, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
 			Limit: map[string]int64{"max_body_bytes": large.Limit}, Hint: "send smaller bodies"})
 		return
 	}
@@ -87,11 +120,17 @@ func (s *Server) refuse(w http.ResponseWriter, res distributor.Result, err error
 		return
 	}
 	if errors.Is(err, distributor.ErrEncoding) {
-		refuseBody(w, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
+		refuseBody(w, r, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
+		return
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Header().Set("Connection", "close")
+		fail(w, http.StatusRequestTimeout, remote.Error{Message: fmt.Sprintf("nothing of the body came for %v", patience),
+			Hint: "nothing of it was stored; send all of it again"})
 		return
 	}
 	if _, ok := errors.AsType[*distributor.BodyError](err); ok {
-		refuseBody(w, http.StatusBadRequest, remote.Error{Message: err.Error(), Hint: "nothing of it was stored; send all of it again"})
+		refuseBody(w, r, http.StatusBadRequest, remote.Error{Message: err.Error(), Hint: "nothing of it was stored; send all of it again"})
 		return
 	}
 	s.Log.Error("records not stored", "error", err)

@@ -209,6 +209,7 @@ func (a *App) Run(ctx context.Context) error {
 		ConnState:         idle.ConnState,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)
 	drained := make(chan struct{}) // the analyzers have ended
 	g.Go(func() error {
@@ -238,7 +239,6 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
 	if a.o.Listening != nil {
 		a.o.Listening(a.Address())
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -65,7 +67,6 @@ type counts struct {
 	accepted int64
 	stored   int64 // in the partitions' streams
 	inFlight int64 // the part of stored that is leased
-	moving   int64 // the part of stored that is also in a batch which is about to be deleted in exchange
 	dead     int64
 	dropped  int64
 	again    int64 // leases for a second or later attempt
@@ -85,7 +86,7 @@ type partition struct {
 
 // Open takes the data folder for this process and starts the queue in it. A folder that another process uses gives a
 // [LockedError].
-func Open(ctx context.Context, o Options) (q *Queue, err error) {
+func Open(ctx context.Context, o Options) (*Queue, error) {
 	o = o.WithDefaults()
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func Open(ctx context.Context, o Options) (q *Queue, err error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	q = &Queue{
+	q := &Queue{
 		o: o, log: o.Logger, retry: o.Retry, minFree: max(o.MinFreeBytes, 0),
 		suspect: make(chan struct{}, 1), held: map[key]*held{}, done: make(chan struct{}),
 	}
@@ -103,37 +104,39 @@ func Open(ctx context.Context, o Options) (q *Queue, err error) {
 			q.minFree = reserve(size)
 		}
 	}
+	var err error
 	if q.lock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			q.release()
-		}
-	}()
-	j, counted, traces, fresh, err := openJournal(filepath.Join(o.Dir, "journal"))
-	if err != nil {
-		return nil, err
-	}
-	q.journal = j
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if q.e, err = startEmbedded(ctx, o); err != nil {
-		return nil, err
-	}
-	for p := range q.e.streams {
-		q.parts = append(q.parts, &partition{index: p, counted: counted[p]})
-	}
-	if err := q.recount(ctx, fresh); err != nil {
-		return nil, err
-	}
-	if err := q.recall(ctx, traces); err != nil {
+	if err := q.start(ctx); err != nil {
+		q.release()
 		return nil, err
 	}
 	for _, loop := range []func(){q.sweepLoop, q.guardLoop, func() { q.journal.syncLoop(q.done) }} {
 		q.wg.Go(loop)
 	}
 	return q, nil
+}
+
+// start reads what the folder holds.
+func (q *Queue) start(ctx context.Context) error {
+	j, counted, traces, fresh, err := openJournal(filepath.Join(q.o.Dir, "journal"))
+	if err != nil {
+		return err
+	}
+	q.journal = j
+	if q.e, err = startEmbedded(ctx, q.o); err != nil {
+		return err
+	}
+	for p := range q.e.streams {
+		q.parts = append(q.parts, &partition{index: p, counted: counted[p]})
+	}
+	if err := q.recount(ctx, fresh); err != nil {
+		return err
+	}
+	return q.recall(ctx, traces)
 }
 
 // recount takes the counts from the streams, and completes what the journal missed of the last moments.
@@ -160,7 +163,13 @@ func (q *Queue) recount(ctx context.Context, fresh bool) error {
 		return err
 	}
 	n.dead = dead
-	if missing := n.stored + n.dead - n.accepted; missing > 0 {
+	twice := int64(0) // records that are in two places, because their batch is being taken apart
+	q.mu.Lock()
+	for _, h := range q.held {
+		twice += int64(h.moved)
+	}
+	q.mu.Unlock()
+	if missing := n.stored + n.dead - twice - n.accepted; missing > 0 {
 		// The journal is new, or lost its last second in a power cut: at least what is stored was accepted.
 		q.parts[0].counted.records += missing
 		n.accepted += missing
@@ -173,9 +182,19 @@ func (q *Queue) recount(ctx context.Context, fresh bool) error {
 			return fmt.Errorf("write journal: %w", err)
 		}
 	}
+	gone, err := q.gone(ctx)
+	if err != nil {
+		return err
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n.dropped, n.again = q.n.dropped, q.n.again
+	for _, h := range gone {
+		delete(q.held, h.key)
+		if err := q.journal.clear(h.slot); err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
+	}
 	for _, h := range q.held {
 		if h.open {
 			n.inFlight += int64(h.records)
@@ -183,6 +202,22 @@ func (q *Queue) recount(ctx context.Context, fresh bool) error {
 	}
 	q.n = n
 	return nil
+}
+
+// gone lists the batches in hand whose message left its stream although nobody heard of it: the answer was lost.
+func (q *Queue) gone(ctx context.Context) (list []*held, err error) {
+	q.mu.Lock()
+	all := slices.Collect(maps.Values(q.held))
+	q.mu.Unlock()
+	for _, h := range all {
+		_, err := q.e.streams[h.part].GetMsg(ctx, h.seq)
+		if errors.Is(err, js.ErrMsgNotFound) {
+			list = append(list, h)
+		} else if err != nil {
+			return nil, fmt.Errorf("read message %d of partition %d: %w", h.seq, h.part, err)
+		}
+	}
+	return list, nil
 }
 
 // catchUp counts the messages that were stored but not yet noted in the journal when the last process ended: at most one
@@ -243,8 +278,9 @@ type message struct {
 	id      string // by which the server knows a second try
 	data    []byte
 	records int
-	moved   bool // its records were accepted before
-	revived bool // it comes from the dead letters
+	moved   bool  // its records were accepted before
+	from    *held // whose records they are; nil unless moved out of a batch
+	revived bool  // it comes from the dead letters
 	header  nats.Header
 }
 
@@ -313,7 +349,7 @@ func (q *Queue) storeIn(ctx context.Context, p *partition, m message) (bool, err
 	case m.revived:
 		q.n.dead -= int64(m.records)
 	case m.moved:
-		q.n.moving += int64(m.records)
+		m.from.moved += m.records
 	default:
 		q.n.accepted += int64(m.records)
 	}
@@ -386,9 +422,17 @@ func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
 		st.OldestWait = max(time.Since(first), 0)
 	}
 	n := q.n
+	var movedOpen, movedWaiting int64 // records that are in two places
+	for _, h := range q.held {
+		if h.open {
+			movedOpen += int64(h.moved)
+		} else {
+			movedWaiting += int64(h.moved)
+		}
+	}
 	st.Accepted, st.Dead, st.Dropped = n.accepted, n.dead, n.dropped
-	st.Completed = n.accepted - n.dead - n.stored + n.moving
-	st.Waiting, st.InFlight = n.stored-n.inFlight, n.inFlight-n.moving
+	st.Completed = n.accepted - n.dead - n.stored + movedOpen + movedWaiting
+	st.Waiting, st.InFlight = n.stored-n.inFlight-movedWaiting, n.inFlight-movedOpen
 	st.Batches, st.Redelivers = n.batches, n.again
 	return st, nil
 }

@@ -279,7 +279,7 @@ func token(t trace) string { return fmt.Sprintf("%d-%d-%016x", t.part, t.seq, t.
 // find returns the open lease of a token. The caller holds mu.
 func (q *Queue) find(tok string) (*held, error) {
 	var t trace
-	if n, err := fmt.Sscanf(tok, "%d-%d-%016x", &t.part, &t.seq, &t.nonce); n != 3 || err != nil {
+	if n, err := fmt.Sscanf(tok, "%d-%d-%016x", &t.part, &t.seq, &t.nonce); n != 3 || err != nil || token(t) != tok {
 		return nil, queue.ErrLeaseExpired
 	}
 	h := q.held[t.key]
@@ -378,7 +378,6 @@ func (q *Queue) settle(ctx context.Context, h *held) error {
 	delete(q.held, h.key)
 	q.n.stored -= int64(h.records)
 	q.n.inFlight -= int64(h.records)
-	q.n.moving -= int64(h.moved)
 	q.n.batches--
 	q.parts[h.part].batches--
 	if err := q.journal.clear(h.slot); err != nil {

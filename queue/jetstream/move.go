@@ -68,10 +68,7 @@ func (q *Queue) move(ctx context.Context, h *held, part *sluice.Batch, id string
 	if delay > 0 {
 		header.Set(headerNotBefore, strconv.FormatInt(time.Now().Add(delay).UnixNano(), 10))
 	}
-	added, err := q.store(ctx, message{id: id, data: data, records: part.Len(), moved: true, header: header})
-	if added {
-		h.moved += part.Len()
-	}
+	_, err = q.store(ctx, message{id: id, data: data, records: part.Len(), moved: true, from: h, header: header})
 	return err
 }
 
@@ -105,11 +102,10 @@ func (q *Queue) bury(ctx context.Context, h *held, part *sluice.Batch, reason st
 		return nil
 	}
 	q.log.Warn("dead letter", "id", ack.Sequence, "records", records, "attempts", h.attempts, "reason", reason)
-	h.moved += records
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	h.moved += records
 	q.n.dead += int64(records)
-	q.n.moving += int64(records)
 	return nil
 }
 

@@ -42,7 +42,7 @@ type embedded struct {
 	dead    js.Stream
 }
 
-func startEmbedded(ctx context.Context, o Options) (e *embedded, err error) {
+func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "sluice",
 		DontListen: true,
@@ -59,28 +59,34 @@ func startEmbedded(ctx context.Context, o Options) (e *embedded, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure the queue server: %w", err)
 	}
-	e = &embedded{srv: srv}
-	defer func() {
-		if err != nil {
-			e.stop()
-		}
-	}()
+	e := &embedded{srv: srv}
+	if err := e.begin(ctx, o); err != nil {
+		e.stop()
+		return nil, err
+	}
+	return e, nil
+}
+
+// begin starts the server and connects to it.
+func (e *embedded) begin(ctx context.Context, o Options) error {
+	srv := e.srv
 	srv.SetLoggerV2(serverLog{o.Logger}, false, false, false)
 	srv.Start()
 	if !srv.ReadyForConnections(startTimeout) || !srv.JetStreamEnabled() {
-		return nil, fmt.Errorf("the queue server did not start on %s; its last words are in the log", o.Dir)
+		return fmt.Errorf("the queue server did not start on %s; its last words are in the log", o.Dir)
 	}
 	for range 3 {
 		conn, err := nats.Connect("", nats.InProcessServer(srv), nats.NoReconnect(), nats.Name("sluice"))
 		if err != nil {
-			return nil, fmt.Errorf("connect to the queue server: %w", err)
+			return fmt.Errorf("connect to the queue server: %w", err)
 		}
 		e.conns = append(e.conns, conn)
 	}
+	var err error
 	if e.publish, err = js.New(e.conns[0]); err != nil {
-		return nil, err
+		return err
 	}
-	return e, e.open(ctx, o)
+	return e.open(ctx, o)
 }
 
 // open makes the streams, or adapts them to the options, and puts new cursors on them.
