@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -117,13 +118,21 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	r := pool.Get().(resetReader)
 	defer pool.Put(r)
 	if err := r.Reset(bytes.NewReader(in.bytes())); err != nil {
-		return out, &BodyError{fmt.Errorf("%s: %w", encoding, err)}
+		return out, &BodyError{inflateError(encoding, err)}
 	}
 	err := out.fill(ctx, r, -1, limit, true)
 	if bad, ok := errors.AsType[*BodyError](err); ok {
-		err = &BodyError{fmt.Errorf("%s: %w", encoding, bad.Err)}
+		err = &BodyError{inflateError(encoding, bad.Err)}
 	}
 	return out, err
+}
+
+// inflateError names the encoding, which the libraries' errors do mostly but not always.
+func inflateError(encoding string, err error) error {
+	if strings.HasPrefix(err.Error(), encoding) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", encoding, err)
 }
 
 // firstStep is how much memory a body claims before its first byte is there. Most bodies fit.

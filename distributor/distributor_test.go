@@ -149,6 +149,30 @@ func TestPartlyStored(t *testing.T) {
 	})
 }
 
+// TestLargeBodyIsPatientOnceBegun: a body that is stored in part waits longer for room than one of which nothing is.
+func TestLargeBodyIsPatientOnceBegun(t *testing.T) {
+	full := &queue.FullError{Limit: "max_bytes"}
+	synctest.Test(t, func(t *testing.T) {
+		until := time.Now().Add(15 * time.Second)
+		s := &store{fail: func(n int) error {
+			if n > 1 && time.Now().Before(until) {
+				return full
+			}
+			return nil
+		}}
+		d := newDistributor(t, s, Options{MaxBatchRecords: 1, Committers: 1, Hold: time.Second})
+		if r, err := take(d, "", []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")); err != nil || r.Accepted != 3 {
+			t.Errorf("%+v, %v; want all 3 stored after a wait", r, err)
+		}
+		until = time.Now().Add(time.Hour)
+		s.calls = 0
+		r, err := take(d, "", []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n"))
+		if _, ok := errors.AsType[*OverloadError](err); !ok || r.Accepted != 1 {
+			t.Errorf("%+v, %v; want the first stored and an OverloadError", r, err)
+		}
+	})
+}
+
 // TestBacklogIsBounded: when commits stall, requests are pushed back instead of gathering without end.
 func TestBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -75,38 +75,47 @@ func (in *Intake) Close() {
 	in.wg.Wait()
 }
 
-// Add stores records (lines as in [Decoded]) and returns how many of them are stored when the call ends. While the queue
-// is full it tries for Options.Hold, then returns an [OverloadError]. It keeps lines no longer than the call lasts.
+// Add stores records (lines as in [Decoded]) and returns how many of them are stored when the call ends, counted from the
+// first. While the queue is full it tries for Options.Hold, then returns an [OverloadError]. It keeps lines no longer than
+// the call lasts.
 //
-// More records than fit into one batch are split over several, which can also end in part of them being stored.
+// More records than fit into one batch are split over several, one after the other. Once the first of them is stored, Add
+// is more patient, because a sender that does not look at the count will send all of them again.
 func (in *Intake) Add(ctx context.Context, lines []byte, count int) (stored int, err error) {
 	hold := time.NewTimer(in.o.Hold)
 	defer hold.Stop()
-	open := in.cut(lines, count)
+	for i, p := range in.cut(lines, count) {
+		if i == 1 {
+			hold.Reset(morePatience * in.o.Hold)
+		}
+		if err := in.addPart(ctx, p, hold); err != nil {
+			return stored, err
+		}
+		stored += p.count
+	}
+	return stored, nil
+}
+
+// morePatience is how many times Options.Hold a body may take that is stored in part. With the default of 1 s it stays below
+// the timeouts that agents have for a request.
+const morePatience = 20
+
+func (in *Intake) addPart(ctx context.Context, p *part, hold *time.Timer) error {
 	for {
-		again := open[:0]
-		err = in.submit(open, hold)
-		for _, p := range open {
-			if p.done == nil { // was not taken
-				again = append(again, p)
-				continue
-			}
-			if perr := <-p.done; perr == nil {
-				stored += p.count
-			} else {
-				again = append(again, p)
-				err = perr
-			}
+		if err := in.submit(p, hold); err != nil {
+			return refusal(err)
 		}
-		if len(again) == 0 {
-			return stored, nil
+		err := <-p.done
+		if err == nil {
+			return nil
 		}
-		if full, ok := errors.AsType[*queue.FullError](err); !ok {
-			return stored, refusal(err)
-		} else if !in.pause(ctx, hold) {
-			return stored, &OverloadError{full}
+		full, ok := errors.AsType[*queue.FullError](err)
+		if !ok {
+			return refusal(err)
 		}
-		open = again
+		if !in.pause(ctx, hold) {
+			return &OverloadError{full}
+		}
 	}
 }
 
@@ -153,37 +162,32 @@ func (in *Intake) cut(lines []byte, count int) []*part {
 	return parts
 }
 
-// submit hands parts to the committers, waiting for room while there is none. A part that was not taken has no done.
-func (in *Intake) submit(parts []*part, hold *time.Timer) error {
-	for _, p := range parts {
-		p.done = nil
-	}
+// submit hands a part to the committers, waiting for room while there is none.
+func (in *Intake) submit(p *part, hold *time.Timer) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, p := range parts {
-		for in.bytes > 0 && in.bytes+len(p.lines) > in.o.MaxPendingBytes && !in.closing {
-			room := in.room
-			in.mu.Unlock()
-			var late bool
-			select {
-			case <-room:
-			case <-hold.C:
-				late = true
-			}
-			in.mu.Lock()
-			if late {
-				return errBacklog
-			}
+	for in.bytes > 0 && in.bytes+len(p.lines) > in.o.MaxPendingBytes && !in.closing {
+		room := in.room
+		in.mu.Unlock()
+		var late bool
+		select {
+		case <-room:
+		case <-hold.C:
+			late = true
 		}
-		if in.closing {
-			return queue.ErrClosed
+		in.mu.Lock()
+		if late {
+			return errBacklog
 		}
-		p.done = make(chan error, 1)
-		in.pending = append(in.pending, p)
-		in.bytes += len(p.lines)
-		in.count += p.count
-		in.more.Signal()
 	}
+	if in.closing {
+		return queue.ErrClosed
+	}
+	p.done = make(chan error, 1)
+	in.pending = append(in.pending, p)
+	in.bytes += len(p.lines)
+	in.count += p.count
+	in.more.Signal()
 	return nil
 }
 

@@ -235,7 +235,22 @@ func (c *Client) repeat(ctx context.Context, lines []byte, n int) (Response, err
 			return Response{unsure: []span{{1, n}}}, fmt.Errorf("send %d records: %w (last try: %w)", n, context.Cause(ctx), last)
 		case <-wait.C:
 		}
+		if f.stored > 0 {
+			return c.repeatRest(ctx, lines, n, f.stored)
+		}
 	}
+}
+
+// repeatRest posts what follows the first k lines, which are stored.
+func (c *Client) repeatRest(ctx context.Context, lines []byte, n, k int) (Response, error) {
+	at := 0
+	for range k {
+		at += bytes.IndexByte(lines[at:], '\n') + 1
+	}
+	rest, err := c.repeat(ctx, lines[at:], n-k)
+	whole := Response{Accepted: k}
+	whole.join(rest, k)
+	return whole, err
 }
 
 // note counts one post, and says so when the server went away or came back.

@@ -69,6 +69,22 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	}
 }
 
+// TestOnlyTheRestIsSentAgain: a push-back that counts records says that the first so many are stored.
+func TestOnlyTheRestIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		partly := func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.WriteHeader(503)
+			io.WriteString(w, `{"accepted":3,"rejected":0,"errors":[],"error":"overloaded"}`)
+		}
+		h := &answers{list: []answer{partly, status(503), accept}}
+		c, _ := clientOf(t, h, ClientOptions{})
+		r, err := c.Send(t.Context(), []byte("{}\n{}\n{}\n{}\n{}\n"), 5)
+		if err != nil || r.Accepted != 5 || fmt.Sprint(h.sent()) != "[5 2 2]" {
+			t.Errorf("Send = %+v, %v with bodies of %v lines; want 5 accepted with [5 2 2]", r, err, h.sent())
+		}
+	})
+}
+
 func TestBackOffWhileNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration

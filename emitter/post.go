@@ -121,6 +121,7 @@ type failure struct {
 	pushBack  bool          // the server works and asks to come again later
 	down      bool          // there is no working server
 	after     time.Duration // when to come again, if the server said so
+	stored    int           // lines from the front that are stored all the same; only the others need to come again
 }
 
 // post sends one body once.
@@ -175,7 +176,12 @@ func judge(status int, header http.Header, text []byte, n int) (Response, *failu
 		}
 		return r, nil
 	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
-		return r, &failure{err: refusal(status, header, text), pushBack: true, after: retryAfter(header.Get("Retry-After"), time.Now())}
+		f := &failure{err: refusal(status, header, text), pushBack: true, after: retryAfter(header.Get("Retry-After"), time.Now())}
+		var part Response // a body that is split over several batches may be stored in part
+		if json.Unmarshal(text, &part) == nil && part.Rejected == 0 && part.Accepted > 0 && part.Accepted < n {
+			f.stored = part.Accepted
+		}
+		return r, f
 	case status >= 500 && status != http.StatusNotImplemented || status == http.StatusRequestTimeout:
 		return r, &failure{err: refusal(status, header, text), down: true, after: retryAfter(header.Get("Retry-After"), time.Now())}
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge:

@@ -112,7 +112,8 @@ func (h *Handler) faults(b *sluice.Batch) (map[int]error, error) {
 	}
 	failed := map[int]error{}
 	for i, r := range records {
-		switch r.Attributes[FaultAttribute] {
+		switch fault := r.Attributes[FaultAttribute]; fault {
+		case nil:
 		case FaultError:
 			failed[i] = errors.New("the record asks to fail")
 		case FaultDiscard:
@@ -121,6 +122,8 @@ func (h *Handler) faults(b *sluice.Batch) (map[int]error, error) {
 			panic("the record asks for a panic")
 		case FaultExit:
 			h.exit()
+		default:
+			failed[i] = analyzer.Discard(fmt.Errorf("%s is %v, want %s, %s, %s or %s", FaultAttribute, fault, FaultError, FaultDiscard, FaultPanic, FaultExit))
 		}
 	}
 	return failed, nil

@@ -222,8 +222,11 @@ func (s *Server) getIndex(w http.ResponseWriter, _ *http.Request) {
   GET  /v1/stats        counts, pool and autoscaler
   GET  /v1/decisions    why the pool has the size it has
   GET  /v1/results      what the analyzers counted
-  GET  /v1/dead         records that could not be analyzed
-  POST /v1/leases       work for analyzers in other processes
+  GET  /v1/dead         records that could not be analyzed; DELETE drops them all
+       /v1/dead/{id}    GET one, DELETE it, POST .../retry; POST /v1/dead/retry for all
+  POST /v1/leases       work for analyzers in other processes; then
+       /v1/leases/{token}/  extend, ack, nack
+  POST /v1/autoscaler/  pause, resume, force
   GET  /metrics         for Prometheus
   GET  /healthz         is the process alive
   GET  /readyz          does it take records

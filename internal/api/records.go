@@ -115,7 +115,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, res distributor.
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		answer(w, http.StatusServiceUnavailable, recordsAnswer{
 			Accepted: res.Accepted, Rejected: res.Rejected, Errors: []distributor.Rejection{}, Error: err.Error(),
-			Hint: "part of the body was stored; sending all of it again stores that part twice",
+			Hint: "the first `accepted` good records are stored; send only what follows them",
 		})
 		return
 	}
@@ -130,7 +130,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, res distributor.
 		return
 	}
 	if _, ok := errors.AsType[*distributor.BodyError](err); ok {
-		refuseBody(w, r, http.StatusBadRequest, remote.Error{Message: err.Error(), Hint: "nothing of it was stored; send all of it again"})
+		refuseBody(w, r, http.StatusBadRequest, remote.Error{Message: err.Error(), Hint: "nothing of it was stored; if it was whole when it left, send it again"})
 		return
 	}
 	s.Log.Error("records not stored", "error", err)

@@ -107,7 +107,7 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 	}
 	if st.Remote != nil {
 		for _, r := range *st.Remote {
-			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased", round(r.LastSeen), thousands(r.Records))
+			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased so far", round(r.LastSeen), thousands(r.Records))
 		}
 	}
 	return t.Flush()

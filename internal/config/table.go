@@ -104,7 +104,7 @@ var queueSettings = []setting{
 			p := &c.Queue.MinFreeBytes
 			return orAuto(p, zeroIsOff(p, func(p *int64) field { return inBytes(p, 0, false) }))
 		}},
-	{"max-attempts", Queue, "attempts before a failing record becomes a dead letter",
+	{"max-attempts", Queue, "attempts before a failing record becomes a dead letter; three times as many where its process vanished each time",
 		func(c *Config) field { return whole(&c.Queue.Retry.MaxAttempts, 1, 0) }},
 	{"split-after", Queue, "attempts before a failing batch is split to find the record to blame; at most max_attempts",
 		func(c *Config) field { return whole(&c.Queue.Retry.SplitAfter, 1, 0) }},
@@ -146,7 +146,7 @@ var analyzerSettings = []setting{
 		func(c *Config) field { return words(&c.Analyzer.Name, false) }},
 	{"sleep-per-record", Analyzer, "what the sleep handler takes for each record",
 		func(c *Config) field { return atLeast(&c.Handler.SleepPerRecord, 0) }},
-	{"faults", Analyzer, "let the sleep handler fail, panic or exit as records ask for in their attribute sluice.fault; for tests",
+	{"faults", Analyzer, "let the sleep handler obey the attribute sluice.fault of records: error, discard, panic or exit; for tests",
 		func(c *Config) field { return truth(&c.Handler.Faults) }},
 }
 

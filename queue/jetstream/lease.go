@@ -484,6 +484,10 @@ func (q *Queue) recall(ctx context.Context, traces map[int]trace) error {
 		h.vanished, h.open = t.open, false
 		q.held[t.key] = h
 		q.note(h)
+		if h.vanished { // it may be to blame: others go first, and a process that it ends again and again ends more slowly
+			_, delay := q.retry.After(queue.Failure{Vanished: true}, t.attempts, 1)
+			q.returnAt(h, delay)
+		}
 	}
 	return nil
 }

@@ -240,6 +240,15 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
+// notFoundError is an answer 404. Its text says already what was not found.
+type notFoundError struct{ *StatusError }
+
+// Is tells errors.Is that it means queue.ErrNotFound.
+func (e *notFoundError) Is(target error) bool { return target == queue.ErrNotFound }
+
+// Unwrap returns the answer.
+func (e *notFoundError) Unwrap() error { return e.StatusError }
+
 func refusal(resp *http.Response) error {
 	e := &StatusError{Status: resp.StatusCode}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
@@ -250,7 +259,7 @@ func refusal(resp *http.Response) error {
 	case resp.StatusCode == http.StatusConflict:
 		return fmt.Errorf("%w: %w", queue.ErrLeaseExpired, e)
 	case resp.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%w: %w", queue.ErrNotFound, e)
+		return &notFoundError{e}
 	case resp.StatusCode >= 500:
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, e)
 	}
