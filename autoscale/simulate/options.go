@@ -41,6 +41,9 @@ type Options struct {
 	// the next check cover both.
 	Missing func(second int) bool
 
+	// Variants let workers fall short of the model. The zero value changes nothing.
+	Variants Variants
+
 	// Timeline is called with one row per check, in order. Nil means that nobody wants them.
 	Timeline func(Row)
 }
@@ -69,6 +72,7 @@ func (o Options) Validate() error {
 	wantIf(o.InitialSize < o.MinSize || o.InitialSize > o.MaxSize,
 		"InitialSize", o.InitialSize, fmt.Sprintf("MinSize to MaxSize (%d to %d)", o.MinSize, o.MaxSize))
 	wantIf(!(o.Scale > 0) || math.IsInf(o.Scale, 0), "Scale", o.Scale, "more than 0")
+	errs = append(errs, o.Variants.validate())
 	return errors.Join(errs...)
 }
 

@@ -60,10 +60,11 @@ func Run(trace *Trace, policy autoscale.Policy, o Options) (Result, error) {
 type machine struct {
 	options  Options
 	policy   autoscale.Policy
-	interval int // seconds between checks
-	startup  int // seconds
-	drain    int // seconds
-	rate     int // millionths of a record per second and worker
+	interval int   // seconds between checks
+	startup  int   // seconds
+	drain    int   // seconds
+	rate     int   // millionths of a record per second and worker
+	crew     *crew // nil while workers are all alike
 
 	arrivals  cursor
 	length    int
@@ -88,11 +89,12 @@ func newMachine(trace *Trace, policy autoscale.Policy, o Options) *machine {
 	return &machine{
 		options: o, policy: policy, rate: rate,
 		interval: int(o.CheckInterval / time.Second),
-		startup:  int(o.Startup / time.Second),
+		startup:  o.Variants.startupSeconds(o.Startup),
 		drain:    int(o.Drain / time.Second),
 		arrivals: cursor{bins: trace.bins, width: trace.width},
 		length:   trace.seconds,
 		scale:    scaled{factor: o.Scale},
+		crew:     newCrew(o.Variants, rate),
 		pool:     pool{ready: o.InitialSize},
 		account:  account{waits: make(map[int]int), slo: o.SLO},
 	}
@@ -122,11 +124,18 @@ func (m *machine) arrive(t int) {
 }
 
 func (m *machine) serve(t int) {
-	m.capacity += m.rate * m.pool.ready
+	if m.crew != nil {
+		m.capacity += m.crew.capacity(t, m.pool.ready)
+	} else {
+		m.capacity += m.rate * m.pool.ready
+	}
 	n := min(m.queue.depth, m.capacity/million)
 	m.capacity -= n * million
 	m.queue.pop(n, func(arrived, count int) { m.account.served(t-arrived, count) })
 	m.lastCheck.completed += n
+	if m.crew != nil {
+		m.crew.served(n)
+	}
 	if m.queue.depth == 0 {
 		m.capacity = 0
 	}
@@ -142,6 +151,9 @@ func (m *machine) check(t int) int {
 	}
 	if o.Unknown == "" {
 		m.lastCheck.arrived, m.lastCheck.completed = 0, 0
+		if m.crew != nil {
+			m.crew.busy = 0
+		}
 	}
 	started := max(0, d.NewSize-d.Size)
 	switch d.Action {
@@ -151,6 +163,9 @@ func (m *machine) check(t int) int {
 		m.account.started += started
 	case autoscale.ActionDown:
 		m.pool.stop(d.Size-d.NewSize, t+1+m.drain)
+		if m.crew != nil {
+			m.crew.follow(m.pool.ready)
+		}
 		m.account.downs++
 		m.account.stopped += d.Size - d.NewSize
 	default:
@@ -181,6 +196,9 @@ func (m *machine) observe(t int) autoscale.Observation {
 	o.OldestWait = time.Duration(m.queue.oldest(t)) * time.Second
 	o.Arrived, o.Completed = m.lastCheck.arrived, m.lastCheck.completed
 	o.BusySeconds = float64(o.Completed) / m.options.Rate
+	if m.crew != nil {
+		o.BusySeconds = m.crew.busy
+	}
 	return o
 }
 

@@ -1,0 +1,289 @@
+package autoscale
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// SLO is the policy that takes one number: the longest wait a record may have. Everything else it learns.
+//
+// It works on deadlines and not on depth. A queue whose records all have time left is free capacity: it keeps the workers
+// busy without making anybody late. A queue without time left is late already. So the policy never empties a queue that
+// has slack; the price is that the median wait is about half of the SLO. Whoever wants lower latency names a smaller SLO.
+//
+// # What it learns
+//
+//   - The rate of a worker: records per busy second, never from idle time. Two memories, a long one and a short one; when
+//     the short one contradicts the long one beyond the noise seen so far, the long one gives way at once.
+//   - The lead: seconds from asking for a worker until it works. It is measured when ordered workers join, and grows while
+//     an order is outstanding for longer than was believed.
+//   - Missing capacity: workers that count as ready while the pool, with work waiting all the time, completes less than
+//     that many would. Stuck and slow workers are found that way without knowing which ones they are.
+//   - The level of arrivals, and how far they exceed it.
+//
+// # What it does at a check
+//
+// The waiting records are kept as cohorts by arrival. From the front to the back, each cohort has to be done by its
+// deadline, together with all that is in front of it; the ready workers work until then, those ordered from when they are
+// expected, and one asked for now for its room: the time to the deadline less the lead. The cohort that asks for
+// the most decides how many to start. Arrivals that have not come yet are provided for only where waiting to see them
+// would be too late. Workers that would soon be idle are let go, as long as every deadline is met without them. Where the
+// pool is near its maximum, or readings keep getting lost, work is planned to be done somewhat before its deadline.
+//
+// An up soon after a down churns caches and connections. So the pool does not shrink much below what arrives, even where
+// the deadlines would let it, and SLOOptions.MaxReversals buys more calm for idle workers.
+//
+// # How it fails
+//
+// A reading that is missing, impossible, repeated or out of order holds the size. When readings come back, what came
+// meanwhile is taken to have come evenly, and the pool grows by what that backlog needs. While the rate is unknown, work that waits
+// gets one worker at a time. After a restart, [SLO.Restore] brings back what was learned, and nothing shrinks until the
+// policy has seen a while of traffic again.
+//
+// Build it with [NewSLO]. Its state has a fixed size. It is for one goroutine at a time.
+type SLO struct {
+	options SLOOptions // with defaults filled in
+	slo     float64    // options.SLO in seconds
+	check   float64    // options.CheckInterval in seconds
+
+	clock  sloClock
+	rate   sloRate
+	lead   sloLead
+	level  sloLevel
+	lack   sloLack
+	queue  sloQueue
+	orders sloOrders
+	gaps   sloGaps
+	calm   sloCalm
+
+	previous sloReading // the last reading that could be used
+	seen     bool       // whether there was one
+	settled  float64    // no shrinking before this time, in the policy's seconds
+	explain  SLOExplanation
+	restored *SLOState // waits for the first reading
+}
+
+// SLOOptions says what the policy shall achieve. Only SLO has to be given.
+type SLOOptions struct {
+	// SLO is the longest wait a record may have; at least 10ms, at most 30 days.
+	SLO time.Duration
+
+	// CheckInterval is the time between two checks that can be relied on; earlier ones are welcome. Zero means 10s. At
+	// least 10ms, at most a day.
+	CheckInterval time.Duration
+
+	// Startup is how long a worker is believed to take from being asked for to its first work, until the policy has
+	// seen one join. Zero means half of the SLO; negative means none.
+	Startup time.Duration
+
+	// LateShare is the share of records that may come late where starting a worker takes so long that the policy has to
+	// guess. Zero means 0.001; more than 0 and at most 0.5.
+	LateShare float64
+
+	// MaxReversals caps the changes of direction per hour: ups within 5 minutes of a down and the other way round. It is
+	// kept by not shrinking, never by not growing, and costs idle workers. Zero means no cap; otherwise at least 2.
+	MaxReversals int
+}
+
+// Validate returns nil, or one error that names every problem: the field, its value and the rule.
+func (o SLOOptions) Validate() error {
+	o = o.withDefaults()
+	var p problems
+	p.wantIf(o.SLO < 10*time.Millisecond || o.SLO > 30*24*time.Hour, "SLO", o.SLO, "10ms to 720h")
+	p.wantIf(o.CheckInterval < minCheckInterval || o.CheckInterval > 24*time.Hour, "CheckInterval", o.CheckInterval, "10ms to 24h")
+	p.wantIf(o.Startup > 24*time.Hour, "Startup", o.Startup, "at most 24h")
+	p.wantIf(!(o.LateShare > 0 && o.LateShare <= 0.5), "LateShare", o.LateShare, "more than 0, at most 0.5")
+	p.wantIf(o.MaxReversals < 0 || o.MaxReversals == 1, "MaxReversals", o.MaxReversals, "0 or at least 2")
+	return errors.Join(p...)
+}
+
+func (o SLOOptions) withDefaults() SLOOptions {
+	if o.CheckInterval == 0 {
+		o.CheckInterval = 10 * time.Second
+	}
+	if o.Startup == 0 {
+		o.Startup = o.SLO / 2
+	}
+	o.Startup = max(0, o.Startup)
+	if o.LateShare == 0 {
+		o.LateShare = 0.001
+	}
+	return o
+}
+
+// NewSLO builds the policy. The error names everything wrong with the options at once.
+func NewSLO(o SLOOptions) (*SLO, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	s := &SLO{options: o, slo: o.SLO.Seconds(), check: o.CheckInterval.Seconds()}
+	s.lead.believed = o.Startup.Seconds()
+	s.explain = SLOExplanation{SLOSeconds: s.slo, Status: SLONoReading}
+	return s, nil
+}
+
+// Name is "slo".
+func (s *SLO) Name() string { return "slo" }
+
+// Decide learns from the observation and names a size within the bounds that the observation gives.
+func (s *SLO) Decide(o Observation) Proposal {
+	size := min(max(o.Size, 0), sloMost)
+	reading, problem := s.read(o)
+	if problem != "" {
+		s.hold(o, problem)
+		return Proposal{Size: size, Reason: problem}
+	}
+	s.learn(reading)
+	p := s.plan(reading)
+	s.previous, s.seen = reading, true
+	return p
+}
+
+// hold notes a check that could say nothing. What was estimated before stays as it was.
+func (s *SLO) hold(o Observation, reason string) {
+	s.explain.Status = SLONoReading
+	if s.seen {
+		s.explain.BlindSeconds = max(0, s.clock.peek(o.Time)-s.previous.now)
+	}
+	s.explain.Size, s.explain.Reason = o.Size, reason
+}
+
+// Bounds that keep hostile numbers from doing harm: whatever is beyond is not believed.
+const (
+	sloMost        = 1_000_000 // workers
+	sloMostRecords = 1 << 50   // in one number of an observation
+	sloMostSeconds = 1e12      // of service in one reading
+)
+
+// sloReading is an observation in the policy's own terms: usable, and in seconds.
+type sloReading struct {
+	now       float64 // the policy's clock
+	dt        float64 // since the reading before; 0 for the first
+	depth     int
+	oldest    float64 // age of the front in seconds; 0 when unknown or brand new
+	size      int
+	ready     int
+	starting  int
+	arrived   int
+	completed int
+	busy      float64
+	min, max  int
+}
+
+// read turns an observation into a reading, or says why it cannot be used.
+func (s *SLO) read(o Observation) (sloReading, string) {
+	if o.Unknown != "" {
+		return sloReading{}, unknownReason(o)
+	}
+	switch {
+	case o.Depth < 0 || o.Depth > sloMostRecords:
+		return sloReading{}, fmt.Sprintf("impossible reading: depth %d", o.Depth)
+	case o.Arrived < 0 || o.Arrived > sloMostRecords:
+		return sloReading{}, fmt.Sprintf("impossible reading: %d records arrived", o.Arrived)
+	case o.Completed < 0 || o.Completed > sloMostRecords:
+		return sloReading{}, fmt.Sprintf("impossible reading: %d records completed", o.Completed)
+	case !(o.BusySeconds >= 0 && o.BusySeconds <= sloMostSeconds):
+		return sloReading{}, fmt.Sprintf("impossible reading: %g busy seconds", o.BusySeconds)
+	case o.Size < 0 || o.Size > sloMost:
+		return sloReading{}, fmt.Sprintf("impossible reading: size %d", o.Size)
+	}
+	now, ok := s.clock.read(o.Time)
+	if !ok {
+		return sloReading{}, "the reading is older than the one before"
+	}
+	r := sloReading{
+		now: now, depth: o.Depth, oldest: max(0, o.OldestWait.Seconds()), size: o.Size,
+		arrived: o.Arrived, completed: o.Completed, busy: o.BusySeconds,
+		min: min(max(o.MinSize, 0), sloMost), max: min(max(o.MaxSize, 0), sloMost),
+	}
+	if r.max == 0 {
+		r.max = sloMost
+	}
+	r.min = min(r.min, r.max)
+	// An observer that does not tell the states apart leaves all of them zero.
+	r.ready, r.starting = o.Size, 0
+	if o.Ready != 0 || o.Starting != 0 {
+		r.starting = min(max(o.Starting, 0), o.Size)
+		r.ready = o.Size - r.starting
+	}
+	if s.seen {
+		r.dt = now - s.previous.now
+		if r.dt == 0 && r.sameAs(s.previous) {
+			return sloReading{}, "the same reading again"
+		}
+	}
+	return r, ""
+}
+
+func (r sloReading) sameAs(p sloReading) bool {
+	p.dt = r.dt
+	return r == p && (r.arrived != 0 || r.completed != 0)
+}
+
+// learn takes everything from the reading that outlasts it.
+func (s *SLO) learn(r sloReading) {
+	if !s.seen {
+		s.begin(r)
+	}
+	believed := s.rate.value()
+	s.rate.learn(r.completed, r.busy)
+	if believed > 0 && s.seen {
+		s.lack.learn(r, s.previous, s.rate.value(), s.rate.noise())
+	}
+	if s.seen {
+		s.gaps.learn(r.dt, s.check, s.slo)
+		s.calm.learn(r, s.previous, s.rate.value(), s.lack.missing)
+	}
+	s.learnOrders(r)
+	since := s.previous.now
+	if !s.seen {
+		since = r.now - r.oldest // what is found came over all that time
+	}
+	arrived := s.queue.update(r, since, s.slo, s.check)
+	if s.seen {
+		s.level.learn(arrived, r.dt, s.rate.value(), max(s.slo, 2*s.check))
+	}
+	if arrived > 0 || r.depth > 0 {
+		s.level.busyAt = r.now
+	}
+}
+
+// begin is for the first reading: it fits what was restored to it. A pool found larger than it has to be is not shrunk
+// before the policy has seen an SLO of traffic.
+func (s *SLO) begin(r sloReading) {
+	if s.restored != nil {
+		s.settled = r.now + max(s.slo, 2*s.check) + s.lead.value()
+		s.resume(r)
+	} else if r.size > r.min {
+		s.settled = r.now + max(s.slo, 2*s.check)
+	}
+}
+
+// learnOrders notes who joined, and learns the lead from it.
+func (s *SLO) learnOrders(r sloReading) {
+	from := r.now
+	if s.seen {
+		from = s.previous.now
+	}
+	joined := r.ready - s.previous.ready
+	worked := -1.0 // how long those that joined have worked, when that can be told
+	if s.seen && joined > 0 && r.depth > 0 && s.previous.depth > 0 {
+		// A record more or less is always half done; where that is much, the busy seconds tell nothing.
+		if blur := 1 / s.rate.value() / float64(joined); blur < r.dt/3 {
+			worked = (r.busy - float64(s.previous.ready)*r.dt) / float64(joined)
+			worked = min(max(worked, 0), r.dt)
+		}
+	}
+	s.orders.settle(r, from, func(asked float64) {
+		switch {
+		case !s.seen || joined <= 0: // they joined before anybody looked, or failed to start
+		case worked >= 0:
+			s.lead.learn(max(0, r.now-worked-asked))
+		default:
+			s.lead.bracket(max(0, from-asked), max(0, r.now-asked))
+		}
+	})
+	s.lead.outstanding(s.orders.oldest(r.now))
+}

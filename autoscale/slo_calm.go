@@ -1,0 +1,69 @@
+package autoscale
+
+import "math"
+
+// Calm is about changes of direction. Within sloReversal of an up, a down is a reversal, and so is the up that follows it.
+const sloReversal = 300.0 // seconds, as the simulation counts
+
+// sloCalm remembers the last change and, with a cap, how many changes of direction the pool has left.
+type sloCalm struct {
+	up      bool    // whether the last change was up
+	changed float64 // when it was
+	acted   bool    // whether there was one
+	left    float64 // changes of direction left
+	counted float64 // until when the refill of those is counted
+
+	idle, busy float64 // worker-seconds, exponential memory
+}
+
+// Idle time is what calm costs. With this share of the busy time idle, the pool is one
+// standard deviation less calm.
+const (
+	calmShare  = 0.03
+	calmMemory = 1800.0 // seconds
+	calmLow    = 0.1    // standard deviations below the level, when nothing was spent
+	calmHigh   = 2.0    // the same when far too much was
+)
+
+// learn counts what was idle and what was busy since the last reading.
+func (m *sloCalm) learn(r, previous sloReading, rate, missing float64) {
+	if rate <= 0 || r.dt <= 0 {
+		return
+	}
+	busy := float64(r.completed) / rate
+	keep := math.Exp(-r.dt / calmMemory)
+	m.busy = m.busy*keep + busy
+	m.idle *= keep
+	if ready := min(r.ready, previous.ready); ready > r.min && r.depth == 0 {
+		m.idle += max(0, (float64(ready)-missing)*r.dt-busy)
+	}
+}
+
+// below is how far below the level of arrivals the pool may shrink in one go, in standard deviations of Poisson arrivals:
+// the farther, the less calm could be paid for lately.
+func (m *sloCalm) below() float64 {
+	return min(calmLow+m.idle/(calmShare*max(m.busy, 1)), calmHigh)
+}
+
+// change notes a change of the size by so many workers.
+func (m *sloCalm) change(now float64, by int) {
+	if by == 0 {
+		return
+	}
+	if up := by > 0; m.acted && up != m.up && now-m.changed <= sloReversal {
+		m.left--
+	}
+	m.up, m.changed, m.acted = by > 0, now, true
+}
+
+// mayShrink tells whether a down is no reversal, or one that the cap leaves room for, with the up that will follow it.
+// Deadlines ask no cap, so it is the down that is saved for both.
+func (m *sloCalm) mayShrink(now, perHour float64) bool {
+	if perHour <= 0 {
+		return true
+	}
+	// What was not used is kept, but not for a crowd: a sixth of an hour's worth, and a down with its up at least.
+	m.left = min(m.left+perHour/3600*(now-m.counted), max(2, perHour/6))
+	m.counted = now
+	return !m.acted || !m.up || now-m.changed > sloReversal || m.left >= 2
+}
