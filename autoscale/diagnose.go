@@ -37,8 +37,18 @@ func Diagnose(decisions []Decision, o Options) []Finding {
 	rows := slices.Clone(decisions)
 	slices.SortStableFunc(rows, func(a, b Decision) int { return a.Time.Compare(b.Time) })
 	d := diagnosis{rows: rows, o: o.withDefaults()}
-	return slices.Concat(d.notUp(), d.tooMuch(), d.oscillating())
+	notUp, oscillating := d.notUp(), d.oscillating()
+	if slices.ContainsFunc(oscillating, func(f Finding) bool { return f.Problem }) {
+		for i := range notUp { // the two answers must not pull the same setting in opposite directions
+			if f := &notUp[i]; f.Setting == settingCooldown {
+				f.Setting, f.Current, f.Suggested = "", "", "keep the cooldown: the pool oscillates as it is"
+			}
+		}
+	}
+	return slices.Concat(notUp, d.tooMuch(), oscillating)
 }
+
+const settingCooldown = "cooldown"
 
 // diagnosis is the ledger under the lens.
 type diagnosis struct {
@@ -132,8 +142,8 @@ func (d diagnosis) inCooldown() cause {
 				shorter = 0
 			}
 			return Finding{
-				Answer:  fmt.Sprintf("The cooldown of %v held back %d ups in %d checks.", d.o.Cooldown, n, len(d.rows)),
-				Setting: "cooldown", Current: d.o.Cooldown.String(), Suggested: shorter.String(),
+				Answer:  fmt.Sprintf("The cooldown of %v held back %s in %d checks.", d.o.Cooldown, counted(n, "up"), len(d.rows)),
+				Setting: settingCooldown, Current: d.o.Cooldown.String(), Suggested: shorter.String(),
 			}
 		},
 	}
@@ -351,6 +361,14 @@ func (d diagnosis) calmSwings(f *Finding) {
 }
 
 // answer is a finding without a problem.
+// counted writes "1 up" and "2 ups".
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprint(n, " ", what)
+}
+
 func answer(question, format string, args ...any) Finding {
 	return Finding{Question: question, Answer: fmt.Sprintf(format, args...), Evidence: []string{}}
 }

@@ -156,3 +156,34 @@ func TestDiagnoseNamesEveryCauseTheMostFrequentFirst(t *testing.T) {
 		t.Errorf("evidence %q, want sizes and reason", line)
 	}
 }
+
+// TestDiagnoseDoesNotContradictItself: a pool that oscillates is not told to shorten the cooldown that calms it.
+func TestDiagnoseDoesNotContradictItself(t *testing.T) {
+	o := DefaultOptions()
+	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	var rows []Decision
+	for i := range 24 {
+		d := Decision{Time: start.Add(time.Duration(i) * o.CheckInterval), DepthKnown: true, Depth: 100, Size: 4, NamedSize: 6, NewSize: 4, Action: ActionHold}
+		switch i % 4 {
+		case 0:
+			d.NewSize, d.Action = 6, ActionUp
+		case 2:
+			d.Depth, d.Size, d.NamedSize, d.NewSize, d.Action = 0, 6, 5, 5, ActionDown
+		default:
+			d.Clamps = []Clamp{{Name: ClampCooldown, Before: 6, After: 4}}
+		}
+		rows = append(rows, d)
+	}
+	suggested := map[string]string{}
+	oscillates := false
+	for _, f := range Diagnose(rows, o) {
+		oscillates = oscillates || f.Question == QuestionOscillating && f.Problem
+		if before, ok := suggested[f.Setting]; ok && f.Setting != "" && before != f.Suggested {
+			t.Errorf("%s: try %s, and also try %s", f.Setting, before, f.Suggested)
+		}
+		suggested[f.Setting] = f.Suggested
+	}
+	if !oscillates {
+		t.Error("a pool that turns around every 20 s is not said to oscillate")
+	}
+}

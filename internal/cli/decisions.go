@@ -105,12 +105,18 @@ func printFindings(w io.Writer, findings []autoscale.Finding, asJSON bool) error
 		return printJSON(w, findings)
 	}
 	for i, f := range findings {
-		if i > 0 {
-			fmt.Fprintln(w)
+		if i == 0 || f.Question != findings[i-1].Question {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			fmt.Fprintln(w, f.Question)
 		}
-		fmt.Fprintf(w, "%s\n  %s\n", f.Question, f.Answer)
-		if f.Setting != "" {
+		fmt.Fprintf(w, "  %s\n", f.Answer)
+		switch {
+		case f.Setting != "":
 			fmt.Fprintf(w, "  change: %s, now %s, try %s\n", f.Setting, f.Current, f.Suggested)
+		case f.Suggested != "":
+			fmt.Fprintf(w, "  do: %s\n", f.Suggested)
 		}
 		for _, e := range f.Evidence {
 			fmt.Fprintf(w, "    - %s\n", e)
