@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sluicehq/sluice"
@@ -23,7 +24,7 @@ type held struct {
 	expires  time.Time
 	batch    *sluice.Batch // nil unless open
 	records  int           // of batch
-	msg      js.Msg        // nil where this life of the server has not delivered it
+	msg      *nats.Msg     // nil where this life of the server has not delivered it
 	moved    int           // records of it that are stored elsewhere already
 	settling bool          // a call is finishing or returning it
 	due      time.Time     // not open: when it may be leased again
@@ -149,31 +150,16 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 
 // fetch asks the server for k messages of a partition.
 func (q *Queue) fetch(p *partition, k int, r queue.Request) ([]queue.Lease, error) {
-	answer, err := q.e.cursors[p.index].FetchNoWait(k)
-	if err != nil {
-		return nil, err
-	}
 	var leases []queue.Lease
-	received := 0
-	timeout := time.NewTimer(callTimeout)
-	defer timeout.Stop()
-	for {
-		select {
-		case m, ok := <-answer.Messages():
-			if !ok {
-				if received < k {
-					q.hintLater(p, k-received)
-				}
-				return leases, answer.Error()
-			}
-			received++
-			if l, ok := q.deliver(p, m, r); ok {
-				leases = append(leases, l)
-			}
-		case <-timeout.C:
-			return leases, errors.New("fetch timed out")
+	received, err := q.e.pull(p.index, k, func(m *nats.Msg) {
+		if l, ok := q.deliver(p, m, r); ok {
+			leases = append(leases, l)
 		}
+	})
+	if received < k {
+		q.hintLater(p, k-received)
 	}
+	return leases, err
 }
 
 // hintLater renews a hint that a fetch did not find true. The server takes back a returned batch a moment after it was
@@ -188,7 +174,7 @@ func (q *Queue) hintLater(p *partition, k int) {
 }
 
 // deliver turns a fetched message into a lease, unless the batch must not be handed out now.
-func (q *Queue) deliver(p *partition, m js.Msg, r queue.Request) (queue.Lease, bool) {
+func (q *Queue) deliver(p *partition, m *nats.Msg, r queue.Request) (queue.Lease, bool) {
 	meta, err := m.Metadata()
 	if err != nil {
 		q.log.Error("message without metadata left alone", "error", err)
@@ -197,7 +183,7 @@ func (q *Queue) deliver(p *partition, m js.Msg, r queue.Request) (queue.Lease, b
 	k := key{p.index, meta.Sequence.Stream}
 	p.countedAll()
 
-	batch, err := sluice.DecodeBatch(m.Data())
+	batch, err := sluice.DecodeBatch(m.Data)
 	h, ok := q.admit(k, m, batch, r)
 	if !ok {
 		return queue.Lease{}, false
@@ -230,15 +216,15 @@ func (p *partition) countedAll() {
 }
 
 // admit enters a delivered message as a lease that is still settling, or says that it must wait.
-func (q *Queue) admit(k key, m js.Msg, batch *sluice.Batch, r queue.Request) (*held, bool) {
+func (q *Queue) admit(k key, m *nats.Msg, batch *sluice.Batch, r queue.Request) (*held, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	h := q.held[k]
 	now := time.Now()
 	if h == nil {
 		h = &held{trace: trace{key: k}, slot: q.journal.slot()}
-		h.attempts, _ = strconv.Atoi(m.Headers().Get(headerAttempts))
-		if ns, err := strconv.ParseInt(m.Headers().Get(headerNotBefore), 10, 64); err == nil {
+		h.attempts, _ = strconv.Atoi(m.Header.Get(headerAttempts))
+		if ns, err := strconv.ParseInt(m.Header.Get(headerNotBefore), 10, 64); err == nil {
 			h.due = time.Unix(0, ns)
 		}
 		q.held[k] = h
@@ -256,7 +242,7 @@ func (q *Queue) admit(k key, m js.Msg, batch *sluice.Batch, r queue.Request) (*h
 	h.remote, h.analyzer, h.nonce = r.Remote, r.Analyzer, rand.Uint64()
 	h.attempts++
 	h.expires = now.Add(q.o.Lease)
-	h.records = int(recordsOf(m.Subject()))
+	h.records = int(recordsOf(m.Subject))
 	h.batch = batch
 	q.n.inFlight += int64(h.records)
 	if h.attempts > 1 {
@@ -364,7 +350,7 @@ func (q *Queue) settle(ctx context.Context, h *held) error {
 	defer cancel()
 	err := errors.New("not delivered")
 	if h.msg != nil {
-		err = h.msg.DoubleAck(ctx)
+		err = q.e.done(ctx, h.msg)
 	}
 	if err != nil {
 		err = q.e.streams[h.part].DeleteMsg(ctx, h.seq)
@@ -396,12 +382,12 @@ func (q *Queue) giveBack(h *held, delay time.Duration) {
 	q.returnAt(h, delay)
 }
 
-// returnAt hands a batch to the server again after a delay. The caller holds mu.
+// returnAt hands a batch to the server again after a delay. The caller holds life, at least for reading, and mu.
 func (q *Queue) returnAt(h *held, delay time.Duration) {
 	h.due = time.Now().Add(delay)
 	back := func() {
 		if h.msg != nil {
-			h.msg.Nak()
+			q.e.back(h.msg)
 		}
 		q.parts[h.part].ready++
 		q.wake(1)
@@ -411,6 +397,8 @@ func (q *Queue) returnAt(h *held, delay time.Duration) {
 		return
 	}
 	time.AfterFunc(delay, func() {
+		q.life.RLock()
+		defer q.life.RUnlock()
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if !q.closed && !h.open {

@@ -83,7 +83,7 @@ func (q *Queue) bury(ctx context.Context, h *held, part *sluice.Batch, reason st
 		}
 		records = part.Len()
 	} else { // damaged: keep the bytes as they are
-		data = h.msg.Data()
+		data = h.msg.Data
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

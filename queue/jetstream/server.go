@@ -20,14 +20,15 @@ const (
 	cursorName   = "analyzers"   // the one consumer of each partition
 	maxPayload   = 8 << 20       // of a message; batches stay far below
 
-	// ackWait is the server's own lease time. Ours are kept here, by the second; this one only brings back what got lost
-	// between server and client.
-	ackWait = time.Hour
+	// ackWait is the server's own lease time. Ours are kept here, by the second; this one only brings back what should get lost
+	// between server and client. A batch that is still leased is recognised when it comes again.
+	ackWait = time.Minute
 
 	// maxAckPending bounds what is leased or waits for a retry, in batches per partition.
 	maxAckPending = 1 << 16
 
 	callTimeout  = 5 * time.Second  // of one call to the embedded server, an fsync included
+	pullTimeout  = 20 * time.Second // of a pull, which has to be answered, or the server has to be replaced
 	startTimeout = 60 * time.Second // of the server, reading its files included
 )
 
@@ -37,10 +38,50 @@ type embedded struct {
 	srv     *server.Server
 	conns   []*nats.Conn
 	publish js.JetStream
-	streams []js.Stream   // by partition
-	cursors []js.Consumer // by partition
+	streams []js.Stream // by partition
 	dead    js.Stream
 }
+
+// pull asks a partition's cursor for up to k messages that are there now and hands each to use. Every message that the server
+// has sent is handed over: an error means that some may be lost between here and there, so that the server must be
+// replaced. (The library's own fetch gives up silently after a second, which a busy machine can take.)
+func (e *embedded) pull(part, k int, use func(*nats.Msg)) (received int, err error) {
+	conn := e.conns[1]
+	inbox := conn.NewInbox()
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return 0, err
+	}
+	defer sub.Unsubscribe()
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + streamPrefix + strconv.Itoa(part) + "." + cursorName
+	if err := conn.PublishRequest(subject, inbox, fmt.Appendf(nil, `{"batch":%d,"no_wait":true}`, k)); err != nil {
+		return 0, err
+	}
+	for received < k {
+		m, err := sub.NextMsg(pullTimeout)
+		if err != nil {
+			return received, err
+		}
+		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+			if status == "100" { // a sign of life
+				continue
+			}
+			return received, nil // 404 and 408: there is no more
+		}
+		received++
+		use(m)
+	}
+	return received, nil
+}
+
+// done tells the server that a message is finished with, and waits until it is deleted.
+func (e *embedded) done(ctx context.Context, m *nats.Msg) error {
+	_, err := e.conns[1].RequestWithContext(ctx, m.Reply, []byte("+ACK"))
+	return err
+}
+
+// back tells the server to hand a message out again.
+func (e *embedded) back(m *nats.Msg) error { return e.conns[1].Publish(m.Reply, []byte("-NAK")) }
 
 func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
 	srv, err := server.NewServer(&server.Options{
@@ -118,7 +159,7 @@ func (e *embedded) open(ctx context.Context, o Options) error {
 		if err != nil {
 			return fmt.Errorf("open partition %d: %w", p, err)
 		}
-		cursor, err := lease.CreateOrUpdateConsumer(ctx, name, js.ConsumerConfig{
+		_, err = lease.CreateOrUpdateConsumer(ctx, name, js.ConsumerConfig{
 			Durable:       cursorName,
 			AckPolicy:     js.AckExplicitPolicy,
 			AckWait:       ackWait,
@@ -130,7 +171,7 @@ func (e *embedded) open(ctx context.Context, o Options) error {
 		if err != nil {
 			return fmt.Errorf("open cursor of partition %d: %w", p, err)
 		}
-		e.streams, e.cursors = append(e.streams, stream), append(e.cursors, cursor)
+		e.streams = append(e.streams, stream)
 	}
 	e.dead, err = admin.CreateOrUpdateStream(ctx, js.StreamConfig{
 		Name:        deadStream,
