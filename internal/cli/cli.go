@@ -108,7 +108,7 @@ many analyzers as the backlog needs.
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(),
+		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(),
 		statsCommand(), decisionsCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
 	)
 	return root
