@@ -181,8 +181,14 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// client talks to the distributor that the configuration names.
-func client(c *config.Config) (*remote.Client, error) { return remote.NewClient(c.Distributor) }
+// client talks to the distributor that the configuration names. A bad URL is a mistake of usage.
+func client(c *config.Config) (*remote.Client, error) {
+	cl, err := remote.NewClient(c.Distributor)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cl, nil
+}
 
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

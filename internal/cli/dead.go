@@ -28,7 +28,7 @@ func deadList() *cobra.Command {
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		var answer struct {
 			Dead []queue.DeadLetter `json:"dead"`
@@ -65,7 +65,7 @@ func deadShow() *cobra.Command {
 		}
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		var letter struct {
 			queue.DeadLetter
@@ -115,7 +115,7 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 		}
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		total := 0
 		for _, path := range paths {

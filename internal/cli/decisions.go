@@ -30,7 +30,7 @@ with the setting to change.`
 		}
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		path := "/v1/decisions"
 		if *limit > 0 && !*diagnose && !*actions {

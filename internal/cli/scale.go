@@ -43,7 +43,7 @@ func scaleAct(cmd *cobra.Command, body func(args []string) (any, error)) *cobra.
 		}
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		var st autoscale.Stats
 		if err := cl.Call(cmd.Context(), "POST", "/v1/autoscaler/"+cmd.Name(), in, &st); err != nil {

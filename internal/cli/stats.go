@@ -23,7 +23,7 @@ func statsCommand() *cobra.Command {
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		cl, err := client(c)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		show := func() error { return showStats(cmd.Context(), cmd.OutOrStdout(), cl, c.JSON) }
 		if !*watch {
