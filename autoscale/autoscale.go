@@ -59,10 +59,33 @@ type Observation struct {
 	Ready       int           // workers able to take work now
 	Starting    int           // workers asked for that do not work yet
 	Draining    int           // workers that finish what they hold and then leave; not in Size
+	InFlight    int           // records taken by workers and not finished; zero where a record counts as waiting until it is finished
 	Arrived     int           // records that came since the last check with a reading
-	Completed   int           // records finished since the last check with a reading
+	Completed   int           // records finished by this pool since the last check with a reading
 	BusySeconds float64       // worker-seconds of service spent since the last check with a reading
+
+	// Workers is every worker, those that drain included, the oldest first. Nil means that the pool does not tell them
+	// apart; Ready, Starting and Draining count them all the same.
+	Workers []Worker
 }
+
+// Worker is what is known of one worker.
+type Worker struct {
+	ID          string    // the same for as long as it lives
+	State       string    // one of the Worker constants
+	Since       time.Time // since when it is in that state; zero when unknown
+	Completed   int       // records it finished since the last check with a reading
+	BusySeconds float64   // seconds of service it spent since the last check with a reading
+}
+
+// States of a [Worker].
+const (
+	WorkerStarting = "starting" // asked for, does not work yet
+	WorkerIdle     = "idle"     // could work
+	WorkerBusy     = "busy"     // works
+	WorkerStuck    = "stuck"    // has been busy with the same thing for far longer than is usual; counted in Ready
+	WorkerDraining = "draining" // finishes what it holds, then leaves
+)
 
 // Policy names a size for what it sees. It reads no clock and does no I/O; the time is in the observation. A policy may
 // keep state of its own between calls: one controller or simulation calls it from one goroutine at a time, in order of time.
