@@ -108,6 +108,29 @@ type Proposal struct {
 	// Clamps are limits of the policy's own, such as a cooldown, in the order they applied: the first starts at Size, and
 	// the last one's After is what the policy settles for. Empty means that Size stands.
 	Clamps []Clamp
+
+	// WakeAt is the number of unfinished records, Depth and InFlight together, from which on a check is due at once,
+	// without waiting for the interval. Zero means that none is.
+	WakeAt int
+}
+
+// Explainer is a [Policy] that can say more about its last answer than a line. The controller asks after each check and
+// keeps the explanation in the ledger.
+type Explainer interface {
+	// Explanation is about the last call of Decide.
+	Explanation() Explanation
+}
+
+// Explanation is what a policy believed when it decided, and what would have changed its answer.
+type Explanation struct {
+	Estimates []Estimate `json:"estimates"` // in the order that people should read them
+	Otherwise string     `json:"otherwise"` // what would have to change for another outcome; empty when nobody can tell
+}
+
+// Estimate is one number that a policy believes in.
+type Estimate struct {
+	Name  string  `json:"name"` // in snake_case, with its unit: lead_seconds
+	Value float64 `json:"value"`
 }
 
 // Clamp is one limit that changed a size on its way from the policy to the pool.
