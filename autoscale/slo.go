@@ -3,6 +3,7 @@ package autoscale
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -56,12 +57,16 @@ type SLO struct {
 	orders sloOrders
 	gaps   sloGaps
 	calm   sloCalm
+	period sloPeriod
+	crew   *sloWorkers // nil while the pool does not tell its workers apart
+	putOff float64     // records that wait although somebody could take them: they are put off
 
 	previous sloReading // the last reading that could be used
 	seen     bool       // whether there was one
 	settled  float64    // no shrinking before this time, in the policy's seconds
-	explain  SLOExplanation
-	restored *SLOState // waits for the first reading
+	regular  float64    // when the last check was that did not come early
+	beliefs  sloBeliefs // of the last check
+	restored *SLOState  // waits for the first reading
 }
 
 // SLOOptions says what the policy shall achieve. Only SLO has to be given.
@@ -120,7 +125,7 @@ func NewSLO(o SLOOptions) (*SLO, error) {
 	o = o.withDefaults()
 	s := &SLO{options: o, slo: o.SLO.Seconds(), check: o.CheckInterval.Seconds()}
 	s.lead.believed = o.Startup.Seconds()
-	s.explain = SLOExplanation{SLOSeconds: s.slo, Status: SLONoReading}
+	s.beliefs = sloBeliefs{status: sloNoReading}
 	return s, nil
 }
 
@@ -135,7 +140,7 @@ func (s *SLO) Decide(o Observation) Proposal {
 		s.hold(o, problem)
 		return Proposal{Size: size, Reason: problem}
 	}
-	s.learn(reading)
+	s.learn(&reading, o)
 	p := s.plan(reading)
 	s.previous, s.seen = reading, true
 	return p
@@ -143,11 +148,10 @@ func (s *SLO) Decide(o Observation) Proposal {
 
 // hold notes a check that could say nothing. What was estimated before stays as it was.
 func (s *SLO) hold(o Observation, reason string) {
-	s.explain.Status = SLONoReading
+	s.beliefs.status, s.beliefs.size, s.beliefs.reason = sloNoReading, o.Size, reason
 	if s.seen {
-		s.explain.BlindSeconds = max(0, s.clock.peek(o.Time)-s.previous.now)
+		s.beliefs.blind = max(0, s.clock.peek(o.Time)-s.previous.now)
 	}
-	s.explain.Size, s.explain.Reason = o.Size, reason
 }
 
 // Bounds that keep hostile numbers from doing harm: whatever is beyond is not believed.
@@ -161,7 +165,8 @@ const (
 type sloReading struct {
 	now       float64 // the policy's clock
 	dt        float64 // since the reading before; 0 for the first
-	depth     int
+	depth     int     // unfinished records: what waits and what workers have in hand
+	waiting   int     // the part of it that waits
 	oldest    float64 // age of the front in seconds; 0 when unknown or brand new
 	size      int
 	ready     int
@@ -169,8 +174,12 @@ type sloReading struct {
 	arrived   int
 	completed int
 	busy      float64
+	held      int // unfinished records that nobody can work on now
 	min, max  int
 }
+
+// inHand is the records that workers have taken and not finished.
+func (r sloReading) inHand() int { return r.depth - r.waiting }
 
 // read turns an observation into a reading, or says why it cannot be used.
 func (s *SLO) read(o Observation) (sloReading, string) {
@@ -180,6 +189,8 @@ func (s *SLO) read(o Observation) (sloReading, string) {
 	switch {
 	case o.Depth < 0 || o.Depth > sloMostRecords:
 		return sloReading{}, fmt.Sprintf("impossible reading: depth %d", o.Depth)
+	case o.InFlight < 0 || o.InFlight > sloMostRecords:
+		return sloReading{}, fmt.Sprintf("impossible reading: %d records in flight", o.InFlight)
 	case o.Arrived < 0 || o.Arrived > sloMostRecords:
 		return sloReading{}, fmt.Sprintf("impossible reading: %d records arrived", o.Arrived)
 	case o.Completed < 0 || o.Completed > sloMostRecords:
@@ -194,7 +205,7 @@ func (s *SLO) read(o Observation) (sloReading, string) {
 		return sloReading{}, "the reading is older than the one before"
 	}
 	r := sloReading{
-		now: now, depth: o.Depth, oldest: max(0, o.OldestWait.Seconds()), size: o.Size,
+		now: now, depth: o.Depth + o.InFlight, waiting: o.Depth, oldest: max(0, o.OldestWait.Seconds()), size: o.Size,
 		arrived: o.Arrived, completed: o.Completed, busy: o.BusySeconds,
 		min: min(max(o.MinSize, 0), sloMost), max: min(max(o.MaxSize, 0), sloMost),
 	}
@@ -223,31 +234,81 @@ func (r sloReading) sameAs(p sloReading) bool {
 }
 
 // learn takes everything from the reading that outlasts it.
-func (s *SLO) learn(r sloReading) {
+func (s *SLO) learn(r *sloReading, o Observation) {
 	if !s.seen {
-		s.begin(r)
+		s.begin(*r)
 	}
-	believed := s.rate.value()
-	s.rate.learn(r.completed, r.busy)
-	if believed > 0 && s.seen {
-		s.lack.learn(r, s.previous, s.rate.value(), s.rate.noise())
-	}
-	if s.seen {
-		s.gaps.learn(r.dt, s.check, s.slo)
-		s.calm.learn(r, s.previous, s.rate.value(), s.lack.missing)
-	}
-	s.learnOrders(r)
 	since := s.previous.now
 	if !s.seen {
 		since = r.now - r.oldest // what is found came over all that time
 	}
-	arrived := s.queue.update(r, since, s.slo, s.check)
-	if s.seen {
-		s.level.learn(arrived, r.dt, s.rate.value(), max(s.slo, 2*s.check))
-	}
+	r.held = s.readWorkers(o, *r)
+	arrived := s.queue.update(*r, since, s.slo, s.check)
 	if arrived > 0 || r.depth > 0 {
 		s.level.busyAt = r.now
 	}
+	if s.seen {
+		s.gaps.learn(r.dt, s.check, s.slo)
+	}
+	s.period.add(*r, s.previous, arrived)
+	// Checks may come early. What happened in next to no time says little, so it waits for more.
+	if !s.seen || s.period.dt >= s.check/2 || s.rate.value() <= 0 {
+		s.learnPeriod()
+	}
+	s.learnOrders(*r)
+}
+
+// learnPeriod takes what happened since it was called last.
+func (s *SLO) learnPeriod() {
+	p := s.period
+	s.period = sloPeriod{}
+	believed := s.rate.value()
+	s.rate.learn(p.completed, p.busy)
+	if !s.seen {
+		return
+	}
+	switch {
+	case s.crew != nil:
+		s.lack = sloLack{} // each worker counts for what it is worth
+	case believed > 0:
+		s.lack.learn(p, s.rate.value(), s.rate.noise())
+	}
+	s.calm.learn(p, s.rate.value(), s.missing(p.ready))
+	s.level.learn(p.arrived, p.dt, s.rate.value(), max(s.slo, 2*s.check))
+}
+
+// readWorkers takes what the pool tells of each worker, and returns how many records nobody can work on now: those in
+// the hands of stuck workers, and those that wait although somebody is idle. Such a record waits for a retry, say.
+func (s *SLO) readWorkers(o Observation, r sloReading) int {
+	if o.Workers == nil {
+		s.crew = nil
+		return 0
+	}
+	if s.crew == nil {
+		s.crew = &sloWorkers{}
+	}
+	records, busy := s.crew.read(o, r.now, s.rate.value())
+	if s.crew.counted {
+		s.period.told(records, busy)
+	}
+	// While everybody is busy again nobody can tell, so the belief fades: a few workers too many find out.
+	s.putOff = min(s.putOff*math.Exp(-r.dt/(10*s.slo)), float64(r.waiting))
+	if s.seen && s.crew.resting > 0 && r.dt > 0 {
+		s.putOff = float64(max(0, min(r.waiting, s.previous.waiting-r.completed)))
+	}
+	held := s.putOff
+	if s.crew.stuck > 0 {
+		held += float64(r.inHand()) * float64(s.crew.stuck) / float64(s.crew.stuck+s.crew.busy)
+	}
+	return int(held)
+}
+
+// missing is the ready workers that do not show in what gets done.
+func (s *SLO) missing(ready int) float64 {
+	if s.crew != nil {
+		return max(0, float64(ready)-s.crew.working)
+	}
+	return s.lack.missing
 }
 
 // begin is for the first reading: it fits what was restored to it. A pool found larger than it has to be is not shrunk
@@ -269,9 +330,9 @@ func (s *SLO) learnOrders(r sloReading) {
 	}
 	joined := r.ready - s.previous.ready
 	worked := -1.0 // how long those that joined have worked, when that can be told
-	if s.seen && joined > 0 && r.depth > 0 && s.previous.depth > 0 {
-		// A record more or less is always half done; where that is much, the busy seconds tell nothing.
-		if blur := 1 / s.rate.value() / float64(joined); blur < r.dt/3 {
+	if s.seen && joined > 0 && r.waiting > 0 && s.previous.waiting > 0 {
+		// What is in hand is half done; where that is much, the busy seconds tell nothing.
+		if blur := float64(1+r.inHand()) / s.rate.value() / float64(joined); blur < r.dt/3 {
 			worked = (r.busy - float64(s.previous.ready)*r.dt) / float64(joined)
 			worked = min(max(worked, 0), r.dt)
 		}

@@ -26,16 +26,16 @@ const (
 )
 
 // learn counts what was idle and what was busy since the last reading.
-func (m *sloCalm) learn(r, previous sloReading, rate, missing float64) {
-	if rate <= 0 || r.dt <= 0 {
+func (m *sloCalm) learn(p sloPeriod, rate, missing float64) {
+	if rate <= 0 || p.dt <= 0 {
 		return
 	}
-	busy := float64(r.completed) / rate
-	keep := math.Exp(-r.dt / calmMemory)
+	busy := p.completed / rate
+	keep := math.Exp(-p.dt / calmMemory)
 	m.busy = m.busy*keep + busy
 	m.idle *= keep
-	if ready := min(r.ready, previous.ready); ready > r.min && r.depth == 0 {
-		m.idle += max(0, (float64(ready)-missing)*r.dt-busy)
+	if p.least > p.floor && p.empty {
+		m.idle += max(0, (float64(p.least)-missing)*p.dt-busy)
 	}
 }
 

@@ -42,6 +42,52 @@ func (c *sloClock) peek(t time.Time) float64 {
 	return c.now + max(0, t.Sub(c.last).Seconds())
 }
 
+// sloPeriod is what happened in a time that is long enough to learn from: a check or, where checks come early, several.
+type sloPeriod struct {
+	dt        float64
+	arrived   int
+	completed float64
+	busy      float64
+	ready     int  // ready workers, at the last reading
+	least     int  // the fewest at any reading
+	floor     int  // lower bound of the pool, at the last reading
+	changed   bool // they were not the same all the time
+	dry       bool // at some reading nothing waited, or what waited could not be worked on
+	empty     bool // nothing is unfinished, at the last reading
+	inHand    int  // records that workers have taken and not finished, at the last reading
+
+	toldRecords, toldBusy float64 // of workers told apart
+	apart                 bool
+}
+
+// add goes on until the reading.
+func (m *sloPeriod) add(r, previous sloReading, arrived int) {
+	if m.dt == 0 {
+		m.least = previous.ready
+		m.dry = previous.waiting == 0 || previous.held > 0
+	}
+	m.dt += r.dt
+	m.arrived += arrived
+	if m.apart { // busy seconds go with the records that came of them
+		m.completed, m.busy = m.toldRecords, m.toldBusy
+	} else {
+		m.completed += float64(r.completed)
+		m.busy += r.busy
+	}
+	m.ready, m.least, m.floor = r.ready, min(m.least, r.ready), r.min
+	m.changed = m.changed || r.ready != previous.ready
+	m.dry = m.dry || r.waiting == 0 || r.held > 0
+	m.empty = r.depth == 0
+	m.inHand = r.inHand()
+}
+
+// told takes what workers told apart have done.
+func (m *sloPeriod) told(records, busy float64) {
+	m.apart = true
+	m.toldRecords += records
+	m.toldBusy += busy
+}
+
 // Memories of the rate, in busy worker-seconds.
 const (
 	rateMemory  = 120.0 // of the value used
@@ -73,8 +119,8 @@ func (m *sloRate) noise() float64 { return m.spread }
 
 // learn takes the completions and the busy time of one reading. Busy time without a completion waits for the next one:
 // live, a batch may take longer than a check, and what is stuck says nothing about the others.
-func (m *sloRate) learn(completed int, busy float64) {
-	m.pending.records += float64(completed)
+func (m *sloRate) learn(completed, busy float64) {
+	m.pending.records += completed
 	m.pending.busy += busy
 	if completed == 0 || m.pending.busy <= 0 {
 		m.pending.busy = min(m.pending.busy, rateMemory)
@@ -93,7 +139,7 @@ func (m *sloRate) learn(completed int, busy float64) {
 			return
 		}
 		surprise := (records - expected) * (records - expected) / max(expected, 1)
-		m.spread += 0.05 * (min(surprise, 25) - m.spread)
+		m.spread += 0.05 * (min(surprise, 25*max(m.spread, 1)) - m.spread) // batches of thousands make it large
 	}
 	keep := math.Exp(-busy / rateMemory)
 	m.records = m.records*keep + records
@@ -254,32 +300,32 @@ func (w sloSpan) lacking(rate, noise float64) float64 {
 	return (missing - unsure/2) / w.seconds
 }
 
-// learn compares what was completed with what the ready workers would complete. Only readings with the same ready workers
-// at both ends and with work waiting at both count: otherwise idle time would look like a stuck worker.
-func (m *sloLack) learn(r, previous sloReading, rate, noise float64) {
-	if rate <= 0 || r.dt <= 0 {
+// learn compares what was completed with what the ready workers would complete. Only periods with the same ready workers
+// and with work waiting all the time count: otherwise idle time would look like a stuck worker.
+func (m *sloLack) learn(p sloPeriod, rate, noise float64) {
+	if rate <= 0 || p.dt <= 0 {
 		return
 	}
-	done := float64(r.completed) / rate / r.dt // workers' worth
-	m.missing = max(0, min(m.missing, float64(r.ready)-done+1/(rate*r.dt)))
-	if r.depth == 0 || previous.depth == 0 || r.ready == 0 || r.ready != previous.ready {
+	done := p.completed / rate / p.dt // workers' worth
+	m.missing = max(0, min(m.missing, float64(p.ready)-done+1/(rate*p.dt)))
+	if p.dry || p.ready == 0 || p.changed {
 		m.last = sloSpan{}
 		return
 	}
-	now := sloSpan{float64(r.ready) * r.dt, float64(r.completed), r.dt, 1}
+	now := sloSpan{float64(p.ready) * p.dt, p.completed, p.dt, 1 + float64(p.inHand)}
 	fresh := 0.0
 	if m.last.seconds == 0 {
 		fresh = 1
 	}
-	keep := math.Exp(-r.dt / max(6*r.dt, 10, 10/rate/float64(r.ready)))
+	keep := math.Exp(-p.dt / max(6*p.dt, 10, 10/rate/float64(p.ready)))
 	m.long = sloSpan{m.long.ready*keep + now.ready, m.long.completed*keep + now.completed, m.long.seconds*keep + now.seconds, m.long.runs*keep + fresh}
-	m.long.runs = max(m.long.runs, 1)
+	m.long.runs = max(m.long.runs, now.runs)
 	m.missing = m.long.lacking(rate, noise)
 	if m.last.seconds > 0 {
-		both := sloSpan{now.ready + m.last.ready, now.completed + m.last.completed, now.seconds + m.last.seconds, 1}
+		both := sloSpan{now.ready + m.last.ready, now.completed + m.last.completed, now.seconds + m.last.seconds, now.runs}
 		m.missing = max(m.missing, both.lacking(rate, noise))
 	}
-	m.missing = min(m.missing, float64(r.ready))
+	m.missing = min(m.missing, float64(p.ready))
 	m.last = now
 }
 

@@ -28,8 +28,10 @@ type sloScene struct {
 	lead    float64
 	within  float64 // see dueWithin
 	first   float64 // room that the first arrivals after this check will have at the next one
+	missing float64 // the other ready ones
 	level   float64 // arrivals in workers
-	load    float64 // work waiting, in worker-seconds
+	load    float64 // unfinished work that can be worked on, in worker-seconds
+	held    float64 // unfinished work, the oldest, that cannot
 	reserve float64 // seconds before its deadline that a record shall be done
 	floor   float64 // workers that unseen arrivals need
 }
@@ -39,7 +41,9 @@ type sloNeed struct {
 	more    float64 // workers to start; 0 when all is well
 	records float64 // that have to be done by the deadline that asks for most
 	in      float64 // seconds until that deadline
+	short   float64 // work that will not be done by then without them
 	late    bool    // more is to catch up, since it is too late for the deadline
+	overdue float64 // work that will be late whoever is started now, with all that is in front of it
 	slack   float64 // least seconds to spare over all deadlines; the SLO when nothing waits
 }
 
@@ -51,19 +55,32 @@ func (s *SLO) plan(r sloReading) Proposal {
 	v := s.scene(r)
 	need := s.walk(v)
 	s.foresee(&v, &need)
-	s.note(v, need)
+	var p Proposal
 	if more := sloCeil(need.more); more > 0 {
-		return s.grow(v, need, more)
+		p = s.grow(v, need, more)
+	} else {
+		p = s.shrink(v, need)
 	}
-	return s.shrink(v, need)
+	if !s.early(r.now) {
+		s.regular = r.now
+	}
+	return p
 }
+
+// early tells whether this check is one between two on the interval. Those are for starting workers only.
+func (s *SLO) early(now float64) bool { return s.seen && now-s.regular < 0.9*s.check }
 
 func (s *SLO) scene(r sloReading) sloScene {
 	v := sloScene{r: r, rate: s.rate.value(), lead: s.lead.value(), within: max(dueWithin, s.queue.earliest.value())}
-	v.working = max(0, float64(r.ready)-s.lack.missing)
+	v.missing = s.missing(r.ready)
+	v.working = max(0, float64(r.ready)-v.missing)
+	if s.crew != nil {
+		v.working = s.crew.working
+	}
 	v.first = s.slo - v.lead - s.check
 	v.level = s.level.perSecond() / v.rate
-	v.load = float64(r.depth) / v.rate
+	v.held = float64(min(r.held, r.depth)) / v.rate
+	v.load = float64(r.depth)/v.rate - v.held
 	v.reserve = s.reserve(v)
 	return v
 }
@@ -83,21 +100,29 @@ func (s *SLO) planBlind(r sloReading) Proposal {
 	if r.depth > 0 {
 		reason = fmt.Sprintf("%d records wait, no record was completed yet: waiting for the %d asked for", r.depth, r.size)
 		// The next one is for when those at work have had a check to complete something.
-		if r.starting == 0 && (r.size == 0 || s.seen && s.previous.depth > 0) {
+		tried := s.seen && s.previous.depth > 0 && !(s.calm.acted && r.now-s.calm.changed < 0.9*s.check)
+		if r.starting == 0 && (r.size == 0 || tried) {
 			size++
 			reason = fmt.Sprintf("%d records wait, no record was completed yet: one more", r.depth)
 		}
 	}
-	if quiet := r.now - s.level.busyAt; r.depth == 0 && size > r.min && r.now >= s.settled && quiet >= max(s.slo, 2*s.check) {
+	if quiet := r.now - s.level.busyAt; r.depth == 0 && size > r.min && r.now >= s.settled && quiet >= max(s.slo, 2*s.check) && !s.early(r.now) {
 		size--
 		reason = fmt.Sprintf("nothing has waited for %.1fs, and no record was completed yet: one fewer", quiet)
 		s.orders.cancel(1)
 	}
+	if !s.early(r.now) {
+		s.regular = r.now
+	}
 	size = min(max(size, r.min), r.max)
 	s.orders.ask(r.now, size-r.size)
 	s.calm.change(r.now, size-r.size)
-	s.explain = SLOExplanation{SLOSeconds: s.slo, LeadSeconds: s.lead.value(), SlackSeconds: s.slo}
-	return s.propose(SLOLearning, size, reason)
+	s.beliefs = sloBeliefs{status: sloLearning, size: size, reason: reason, scene: sloScene{r: r, lead: s.lead.value()}, orders: s.orders.total}
+	p := Proposal{Size: size, Reason: reason}
+	if size == 0 && r.max > 0 {
+		p.WakeAt = 1
+	}
+	return p
 }
 
 // capacity is the worker-seconds that the pool does until d seconds from now, orders included.
@@ -131,20 +156,24 @@ func (s *SLO) leastRoom(v sloScene) float64 {
 // walk goes through the cohorts and finds the deadline that asks for most.
 func (s *SLO) walk(v sloScene) sloNeed {
 	need := sloNeed{slack: s.slo}
-	work := 0.0
+	work := -v.held
 	for i := range s.queue.count {
 		c := s.queue.at(i)
-		work += c.records / v.rate
-		s.weigh(v, &need, work, s.dueIn(v, c))
+		if work += c.records / v.rate; work > 0 {
+			s.weigh(v, &need, work, s.dueIn(v, c))
+		}
 	}
-	// What is late already asks for nothing above. It is to be done in half an SLO of work.
+	// What is late already asks for nothing above. It is to be done in half an SLO.
 	if need.slack < 0 && need.more == 0 {
 		late := need
-		s.weigh(v, &late, work, v.lead+max(s.slo/2, s.check))
+		s.weigh(v, &late, need.overdue, v.lead+s.catchUp())
 		need.more, need.late = late.more, true
 	}
 	return need
 }
+
+// catchUp is the seconds in which late work is to be done, once a worker asked for now works.
+func (s *SLO) catchUp() float64 { return max(s.slo/2, s.check) }
 
 // weigh looks at one deadline, d seconds from now, by which so much work has to be done.
 func (s *SLO) weigh(v sloScene, need *sloNeed, work, d float64) {
@@ -155,10 +184,14 @@ func (s *SLO) weigh(v sloScene, need *sloNeed, work, d float64) {
 			need.records, need.in = work*v.rate, d+v.reserve
 		}
 	}
-	if room := d - v.lead; room >= s.leastRoom(v) && spare < -1e-9 {
-		if more := -spare / room; more > need.more {
-			need.more, need.records, need.in = more, work*v.rate, d+v.reserve
-		}
+	if spare >= -1e-9 {
+		return
+	}
+	room := d - v.lead
+	if room < s.leastRoom(v) {
+		need.overdue = work
+	} else if more := -spare / room; more > need.more {
+		need.more, need.records, need.in, need.short = more, work*v.rate, d+v.reserve, -spare
 	}
 }
 
@@ -170,7 +203,7 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 	}
 	v.floor = v.level + s.level.beyond(s.options.LateShare)*math.Sqrt(v.level+1)
 	if more := v.floor - v.working - float64(s.orders.total); more > need.more {
-		need.more, need.records, need.in = more, v.floor*v.rate*window, window
+		need.more, need.records, need.in, need.short = more, v.floor*v.rate*window, window, more*window
 	}
 	for third := 1.0; third <= 3; third++ {
 		s.weigh(*v, need, v.load+v.level*window*third/3, window*third/3+s.slo)
@@ -184,7 +217,7 @@ func (s *SLO) grow(v sloScene, need sloNeed, more int) Proposal {
 		reason = fmt.Sprintf("%.0f records will be up to %.1fs late: catching up needs %d more", need.records, -need.slack, more)
 	}
 	if v.r.size >= v.r.max {
-		return s.propose(SLOHold, v.r.max, fmt.Sprintf("%s, but the pool is at max size %d", reason, v.r.max))
+		return s.propose(v, need, sloFull, v.r.max, fmt.Sprintf("%s, but the pool is at max size %d", reason, v.r.max))
 	}
 	size := max(min(v.r.size+more, v.r.max), v.r.min)
 	if started := size - v.r.size; started < more {
@@ -192,7 +225,7 @@ func (s *SLO) grow(v sloScene, need sloNeed, more int) Proposal {
 	}
 	s.orders.ask(v.r.now, size-v.r.size)
 	s.calm.change(v.r.now, size-v.r.size)
-	return s.propose(SLOGrow, size, reason)
+	return s.propose(v, need, sloGrow, size, reason)
 }
 
 // shrink lets go who would be idle.
@@ -202,26 +235,26 @@ func (s *SLO) shrink(v sloScene, need sloNeed) Proposal {
 		fine = fmt.Sprintf("%.1fs late, and no start could help", -need.slack)
 	}
 	size := min(max(v.r.size, v.r.min), v.r.max)
-	if size != v.r.size {
-		return s.propose(SLOHold, size, fine) // outside its bounds; that is for [Decide], the function
+	if size != v.r.size || s.early(v.r.now) {
+		return s.propose(v, need, sloHold, size, fine) // outside its bounds; that is for [Decide], the function
 	}
-	surplus := min(size-s.goal(v), s.removable(v))
+	surplus := min(s.surplus(v, s.goal(v)), s.removable(v), size-v.r.min)
 	may := s.calm.mayShrink(v.r.now, float64(s.options.MaxReversals))
 	switch {
-	case surplus <= 0 || need.slack < 0:
-		return s.propose(SLOHold, size, fine)
+	case surplus <= 0:
+		return s.propose(v, need, sloHold, size, fine)
 	case v.r.now < s.settled:
-		return s.propose(SLOHold, size, fmt.Sprintf("%s; nobody leaves for another %.1fs, as the policy has just begun", fine, s.settled-v.r.now))
+		return s.propose(v, need, sloHold, size, fmt.Sprintf("%s; nobody leaves for another %.1fs, as the policy has just begun", fine, s.settled-v.r.now))
 	case !may:
-		return s.propose(SLOHold, size, fmt.Sprintf("%s; %d would be idle, but stay for calm: %d reversals per hour are allowed", fine, surplus, s.options.MaxReversals))
+		return s.propose(v, need, sloHold, size, fmt.Sprintf("%s; %d would be idle, but stay for calm: %d reversals per hour are allowed", fine, surplus, s.options.MaxReversals))
 	}
-	s.orders.cancel(surplus)
+	v.working -= s.worth(surplus - s.orders.cancel(surplus))
 	s.calm.change(v.r.now, -surplus)
-	return s.propose(SLOShrink, size-surplus, fmt.Sprintf("%s, and %d would be idle: down by %d", fine, surplus, surplus))
+	return s.propose(v, need, sloShrink, size-surplus, fmt.Sprintf("%s, and %d would be idle: down by %d", fine, surplus, surplus))
 }
 
-// goal is the size below which nobody would be idle.
-func (s *SLO) goal(v sloScene) int {
+// goal is the workers below which nobody would be idle.
+func (s *SLO) goal(v sloScene) float64 {
 	arrivals := min(v.level, s.level.lately()/v.rate)
 	calm := arrivals - s.calm.below()*math.Sqrt(v.level)
 	floor := max(float64(v.r.min), v.load/(idleAhead*s.check), v.floor, calm)
@@ -231,7 +264,20 @@ func (s *SLO) goal(v sloScene) int {
 	if v.r.now-s.level.busyAt < s.slo+2*v.lead {
 		floor = max(floor, 1) // a pool that may empty keeps one until it was quiet for a while
 	}
-	return sloCeil(floor)
+	return floor
+}
+
+// surplus is how many workers there are beyond the goal.
+func (s *SLO) surplus(v sloScene, goal float64) int {
+	if s.crew == nil {
+		return v.r.size - sloCeil(goal)
+	}
+	beyond := v.working + float64(s.orders.total) - goal + 1e-6
+	starting := min(s.orders.total, int(max(beyond, 0)))
+	if starting < s.orders.total {
+		return starting
+	}
+	return starting + s.crew.leaving(beyond-float64(starting))
 }
 
 // removable is how many can go with every deadline still met: those starting first, the youngest of them first.
@@ -239,7 +285,7 @@ func (s *SLO) removable(v sloScene) int {
 	removed := 0
 	for k := s.orders.used - 1; k >= 0; k-- {
 		o := &s.orders.slots[k]
-		n := min(o.count, s.spare(v, s.joinsIn(v, o)))
+		n := min(o.count, int(s.spare(v, s.joinsIn(v, o))))
 		removed += n
 		if n < o.count {
 			return removed
@@ -248,21 +294,54 @@ func (s *SLO) removable(v sloScene) int {
 	if removed > 0 {
 		return removed // the ready ones have their turn at a later check
 	}
-	return min(v.r.ready, s.spare(v, 0))
+	if s.crew != nil {
+		return s.crew.leaving(s.spare(v, 0))
+	}
+	return min(v.r.ready, int(s.spare(v, 0)))
 }
 
-// spare is how many workers that work from the given second on could be missed.
-func (s *SLO) spare(v sloScene, from float64) int {
+// spare is how many workers' worth, from the given second on, could be missed. What is late already has no deadline any
+// more; it is to be done twice as fast as when workers are started for it, so that nobody goes back and forth.
+func (s *SLO) spare(v sloScene, from float64) float64 {
 	most := float64(sloMost)
-	work := 0.0
+	work := -v.held
 	for i := range s.queue.count {
 		c := s.queue.at(i)
-		work += c.records / v.rate
-		if d := s.dueIn(v, c); d > from {
+		if work += c.records / v.rate; work <= 0 {
+			continue
+		}
+		d := s.dueIn(v, c)
+		if d <= 0 {
+			d = s.catchUp() / 2
+		}
+		if d > from {
 			most = min(most, (s.capacity(v, d)-work)/(d-from))
 		}
 	}
-	return int(max(0, most+1e-9))
+	return max(0, most+1e-9)
+}
+
+// worth is the capacity of the first so many ready workers to leave.
+func (s *SLO) worth(count int) float64 {
+	if s.crew != nil {
+		return s.crew.worth(count)
+	}
+	return float64(max(count, 0))
+}
+
+// wakeAt is how many unfinished records are more than the workers v.working, and those ordered, can do within the SLO.
+// Records of any age count: what came before was looked at, and is done by its deadlines.
+func (s *SLO) wakeAt(v sloScene, size int) int {
+	switch {
+	case size >= v.r.max:
+		return 0 // nothing could be done
+	case size == 0:
+		return 1
+	}
+	records := s.capacity(v, s.slo-v.reserve)*v.rate + float64(v.r.held)
+	// When that many are there already, they are late, and help is on its way.
+	records = max(records, 1.1*float64(v.r.depth))
+	return int(min(records, sloMostRecords)) + 1
 }
 
 // sloCeil rounds up what is more than rounding noise.
@@ -273,7 +352,8 @@ func sloCeil(x float64) int {
 	return int(min(math.Ceil(x-1e-6), sloMost))
 }
 
-func (s *SLO) propose(status string, size int, reason string) Proposal {
-	s.explain.Status, s.explain.Size, s.explain.Reason = status, size, reason
-	return Proposal{Size: size, Reason: reason}
+// propose names the size, and remembers what it was made of.
+func (s *SLO) propose(v sloScene, need sloNeed, status string, size int, reason string) Proposal {
+	s.beliefs = sloBeliefs{status: status, size: size, reason: reason, scene: v, need: need, orders: s.orders.total, arrivals: s.level.perSecond()}
+	return Proposal{Size: size, Reason: reason, WakeAt: s.wakeAt(v, size)}
 }

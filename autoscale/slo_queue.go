@@ -30,7 +30,7 @@ func (q *sloQueue) at(i int) *sloCohort { return &q.ring[(q.head+i)%sloCohorts] 
 func (q *sloQueue) update(r sloReading, since, slo, check float64) int {
 	arrived := r.arrived
 	since = min(since, r.now)
-	before := q.total
+	began, before := since, q.total
 	if unexplained := r.depth + r.completed - int(before) - arrived; unexplained > 0 && r.arrived == 0 {
 		arrived = unexplained
 	}
@@ -46,7 +46,7 @@ func (q *sloQueue) update(r sloReading, since, slo, check float64) int {
 		q.fill(since, r.now, short, slo, check)
 	}
 	q.total = float64(r.depth) // sums of floats drift
-	q.sharpen(r)
+	q.sharpen(r, began)
 	return arrived
 }
 
@@ -99,13 +99,17 @@ func (q *sloQueue) pop(records float64) {
 	}
 }
 
-// sharpen uses the age of the oldest record: nothing in the queue came before it.
-func (q *sloQueue) sharpen(r sloReading) {
+// sharpen uses the age of the oldest record: nothing in the queue came before it. What came last did after since.
+func (q *sloQueue) sharpen(r sloReading, since float64) {
 	if r.depth == 0 || q.count == 0 {
 		return
 	}
 	arrival := r.now - r.oldest
-	if front := q.at(0); front.to > front.began {
+	front := q.at(0)
+	if arrival < min(front.began, since)-1e-6 {
+		return // a record that was put back, for a retry, say; it says nothing about the others
+	}
+	if front.to > front.began {
 		q.earliest.learn((arrival - front.began) / (front.to - front.began))
 	}
 	if r.oldest <= 0 {
@@ -118,7 +122,7 @@ func (q *sloQueue) sharpen(r sloReading) {
 		}
 		c.from, c.to = arrival, max(c.to, arrival)
 	}
-	q.at(0).from = min(q.at(0).from, arrival)
+	q.at(0).from = min(q.at(0).from, arrival) // the front was not served as evenly as was thought
 }
 
 // sloEarliest is how early in a span between two readings records have come lately, as a share of the span. Where the

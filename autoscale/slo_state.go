@@ -87,7 +87,7 @@ func (state SLOState) validate() error {
 	}
 	number("rate_records", state.RateRecords, 1e18)
 	number("rate_busy", state.RateBusy, 1e18)
-	number("rate_spread", state.RateSpread, 100)
+	number("rate_spread", state.RateSpread, 1e18)
 	number("lead_seconds", state.LeadSeconds, 1e12)
 	number("level_records", state.LevelRecords, 1e18)
 	number("level_seconds", state.LevelSeconds, 2*levelMemory)

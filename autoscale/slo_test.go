@@ -154,13 +154,13 @@ func TestSLOLearnsTheRateAndFollowsIt(t *testing.T) {
 		for range 300 {
 			look(10)
 		}
-		if got := s.Explain().RatePerSecond; math.Abs(got-10) > 0.1 {
+		if got := s.rate.value(); math.Abs(got-10) > 0.1 {
 			t.Fatalf("rate %v, want 10", got)
 		}
 		for range 3 {
 			look(to)
 		}
-		if got := s.Explain().RatePerSecond; math.Abs(got-float64(to)) > 0.5 {
+		if got := s.rate.value(); math.Abs(got-float64(to)) > 0.5 {
 			t.Errorf("3 s after a change to %d: rate %v", to, got)
 		}
 	}
@@ -190,19 +190,19 @@ func TestSLOMissesStuckWorkers(t *testing.T) {
 	for at := range 20 {
 		s.Decide(sloLook(float64(at), 60, 5, 0, 5, 5))
 	}
-	if got := s.Explain().MissingWorkers; got != 0 {
+	if got := s.lack.missing; got != 0 {
 		t.Fatalf("all work: %v missing", got)
 	}
 	for at := range 8 {
 		s.Decide(sloLook(float64(at+20), 60+at, 5, 0, 4, 3))
 	}
-	if got := s.Explain().MissingWorkers; math.Abs(got-2) > 0.6 {
+	if got := s.lack.missing; math.Abs(got-2) > 0.6 {
 		t.Errorf("two of five are stuck: %v missing", got)
 	}
 	for at := range 30 {
 		s.Decide(sloLook(float64(at+28), 60, 5, 0, 5, 5))
 	}
-	if got := s.Explain().MissingWorkers; got != 0 {
+	if got := s.lack.missing; got != 0 {
 		t.Errorf("they work again: %v missing", got)
 	}
 }
@@ -234,8 +234,8 @@ func TestSLOHoldsOnReadingsThatCannotBe(t *testing.T) {
 			if after := s.State(); !reflect.DeepEqual(before, after) {
 				t.Errorf("it learned from that:\n%+v\n%+v", before, after)
 			}
-			if s.Explain().Status != SLONoReading {
-				t.Errorf("status %q", s.Explain().Status)
+			if s.beliefs.status != sloNoReading {
+				t.Errorf("status %q", s.beliefs.status)
 			}
 			if p := s.Decide(sloLook(31, 20, 3, 0, 6, 6)); p.Size != 3 {
 				t.Errorf("afterwards: size %d because %q, want 3", p.Size, p.Reason)
@@ -251,7 +251,7 @@ func TestSLOTakesARepeatedReadingOnce(t *testing.T) {
 		s.Decide(o)
 		s.Decide(o)
 	}
-	if got := s.Explain().ArrivalsPerSecond; math.Abs(got-3) > 0.1 {
+	if got := s.level.perSecond(); math.Abs(got-3) > 0.1 {
 		t.Errorf("%v arrivals per second, want 3", got)
 	}
 }
@@ -265,7 +265,7 @@ func TestSLOClockSetBackIsFollowed(t *testing.T) {
 	for at := range 10 {
 		p = s.Decide(sloLook(float64(at)-5000, 20, 3, 0, 3, 3))
 	}
-	if strings.Contains(p.Reason, "older") || s.Explain().Status == SLONoReading {
+	if strings.Contains(p.Reason, "older") || s.beliefs.status == sloNoReading {
 		t.Errorf("still not believed after 10 readings: %q", p.Reason)
 	}
 }
@@ -301,9 +301,9 @@ func TestSLOStateSurvivesARestart(t *testing.T) {
 	if p := s.Decide(sloLook(at+10, 0, 8, ordered, 0, 0)); p.Size != 8+ordered {
 		t.Errorf("size %d because %q, want %d", p.Size, p.Reason, 8+ordered)
 	}
-	e, was := s.Explain(), old.Explain()
-	if math.Abs(e.RatePerSecond-was.RatePerSecond) > 1e-9 || e.LeadSeconds < was.LeadSeconds || e.OrderedWorkers != ordered {
-		t.Errorf("forgot something: %+v, was %+v with %d ordered", e, was, ordered)
+	if math.Abs(s.rate.value()-old.rate.value()) > 1e-9 || s.lead.value() < old.lead.value() || s.orders.total != ordered {
+		t.Errorf("forgot something: rate %v, lead %v, %d ordered; was %v, %v, %d",
+			s.rate.value(), s.lead.value(), s.orders.total, old.rate.value(), old.lead.value(), ordered)
 	}
 	if s.Restore(state) == nil {
 		t.Error("restored in the middle of its life")
@@ -334,16 +334,32 @@ func TestSLOExplains(t *testing.T) {
 		s.Decide(sloLook(float64(at), 20, 4, 0, 4, 4))
 	}
 	p := s.Decide(sloLook(60, 20, 4, 0, 4, 4))
-	e := s.Explain()
-	if e.Status != SLOHold || e.Size != 4 || e.Reason != p.Reason || math.Abs(e.RatePerSecond-1) > 1e-6 || math.Abs(e.ArrivalsPerSecond-4) > 0.1 {
-		t.Errorf("%+v", e)
+	e := s.Explanation()
+	got := map[string]float64{}
+	for _, estimate := range e.Estimates {
+		got[estimate.Name] = estimate.Value
 	}
 	// Within 11 s four workers do 44; 20 wait, so more than 24 in the next second are too many.
-	if math.Abs(e.StartIfArrivals-24) > 1e-6 {
-		t.Errorf("a start is due above %v arrivals per second, want 24", e.StartIfArrivals)
+	for name, want := range map[string]float64{
+		"slo_seconds": 10, "rate_per_second": 1, "arrivals_per_second": 4, "unfinished_worker_seconds": 20, "start_above_arrivals_per_second": 24,
+	} {
+		if math.Abs(got[name]-want) > 0.1 {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	if _, ok := got["missing_workers"]; ok || p.Size != 4 {
+		t.Errorf("size %d, %+v", p.Size, e)
+	}
+	if want := "no start: all deadlines met with"; !strings.HasPrefix(e.Otherwise, want) || !strings.Contains(e.Otherwise, "if arrivals exceed 24/s; one fewer once") {
+		t.Errorf("otherwise %q", e.Otherwise)
 	}
 	if _, err := json.Marshal(e); err != nil {
 		t.Error(err)
+	}
+	// 40 wait and 30 come: the four do 40 within the SLO.
+	s.Decide(sloLook(61, 60, 4, 0, 44, 4))
+	if e := s.Explanation(); e.Otherwise != "no start with 20 fewer records due in 10.0s" && !strings.Contains(e.Otherwise, "fewer records due in") {
+		t.Errorf("otherwise %q after a start", e.Otherwise)
 	}
 }
 
@@ -416,11 +432,14 @@ func FuzzSLODecide(f *testing.F) {
 			if d := Decide(s, o); o.MinSize >= 0 && o.MaxSize >= max(1, o.MinSize) && o.Size >= 0 && (d.NewSize < o.MinSize || d.NewSize > o.MaxSize) {
 				t.Fatalf("size %d out of bounds %d..%d", d.NewSize, o.MinSize, o.MaxSize)
 			}
-			e := s.Explain()
-			for _, x := range []float64{e.RatePerSecond, e.LeadSeconds, e.ArrivalsPerSecond, e.LoadWorkerSeconds, e.SlackSeconds, e.StartIfArrivals, e.DeadlineInSeconds} {
-				if math.IsNaN(x) || math.IsInf(x, 0) {
+			e := s.Explanation()
+			for _, x := range e.Estimates {
+				if math.IsNaN(x.Value) || math.IsInf(x.Value, 0) || strings.Contains(e.Otherwise, "NaN") {
 					t.Fatalf("%+v for %+v", e, o)
 				}
+			}
+			if p.WakeAt < 0 {
+				t.Fatalf("wake at %d for %+v", p.WakeAt, o)
 			}
 			if err := s.State().validate(); err != nil {
 				t.Fatal(err)
