@@ -148,5 +148,6 @@ const (
 	ClampMaxSize  = "max_size"      // lowered to Options.MaxSize
 	ClampPaused   = "paused"        // somebody paused the controller
 	ClampForced   = "forced"        // somebody forced a size
+	ClampDryRun   = "dry_run"       // Options.DryRun: nothing is moved
 	ClampResize   = "resize"        // the pool refused, or is still busy with an earlier resize
 )

@@ -43,9 +43,11 @@ type Controller struct {
 	checks     int
 
 	// Only Run's goroutine touches these.
-	look          *look   // the look under way, or stuck; nil when none
-	resize        *resize // the resize under way; nil when none
-	depthUnknown  bool    // what was logged last
+	look          *look       // the look under way, or stuck; nil when none
+	missed        Observation // counters of looks that came too late to be used
+	vigil         *vigil      // between two checks
+	resize        *resize     // the resize under way; nil when none
+	depthUnknown  bool        // what was logged last
 	resizeFailing bool
 }
 
@@ -88,6 +90,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	c.vigil = newVigil(c.observer)
+	defer c.vigil.stop()
 	for ctx.Err() == nil {
 		var resized chan error // nil, and never ready, while no resize is under way
 		if c.resize != nil {
@@ -98,10 +102,15 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-timer.C:
 			due = latestDue(due, time.Now(), c.options.CheckInterval)
 			c.check(ctx, due)
+			c.vigil.rested()
 			due = due.Add(c.options.CheckInterval)
 			timer.Reset(time.Until(due))
 		case <-c.wake:
 			c.check(ctx, time.Now())
+		case <-c.vigil.ticks:
+			if now := time.Now(); c.vigil.danger(now, c.options.CheckInterval) {
+				c.check(ctx, now)
+			}
 		case err := <-resized:
 			c.settleLate(err)
 		}
@@ -134,7 +143,12 @@ func (c *Controller) check(ctx context.Context, at time.Time) {
 	c.mu.Unlock()
 
 	d := c.decide(o)
+	d.Saw, d.Explanation = saw(o), explain(c.policy, o)
+	if c.options.DryRun && d.Action != ActionHold {
+		d.hold(ClampDryRun, fmt.Sprintf("dry run, else %d -> %d: %s", d.Size, d.NewSize, d.Reason))
+	}
 	override.apply(&d, at)
+	c.vigil.keep(d.WakeAt)
 	switch {
 	case c.resize != nil:
 		d.hold(ClampResize, fmt.Sprintf("resize to %d still under way", c.resize.decision.NewSize))

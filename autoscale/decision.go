@@ -27,6 +27,40 @@ type Decision struct {
 	Clamps     []Clamp   // every limit that changed the number, in order; empty when none did
 	Reason     string    // one short line for people
 	Policy     string    // the policy's name
+	WakeAt     int       // unfinished records from which on the next check is due at once; zero means none
+
+	Saw         *Saw         // what else the policy saw; nil when the depth was unknown, or nobody looked deeper
+	Explanation *Explanation // what the policy believed; nil when it does not say
+}
+
+// Saw is what a decision was made on, besides depth and size. Counters are since the last check with a reading.
+type Saw struct {
+	OldestWaitSeconds float64 `json:"oldest_wait_seconds"`
+	InFlight          int     `json:"in_flight"`
+	Arrived           int     `json:"arrived"`
+	Completed         int     `json:"completed"`
+	BusySeconds       float64 `json:"busy_seconds"`
+	Ready             int     `json:"ready"`
+	Starting          int     `json:"starting"`
+	Draining          int     `json:"draining"`
+	Stuck             int     `json:"stuck"` // the part of ready that has been busy for far too long
+}
+
+// saw copies what goes into the ledger; nil for an observer that tells nothing but the depth.
+func saw(o Observation) *Saw {
+	s := Saw{
+		OldestWaitSeconds: o.OldestWait.Seconds(), InFlight: o.InFlight, Arrived: o.Arrived, Completed: o.Completed,
+		BusySeconds: o.BusySeconds, Ready: o.Ready, Starting: o.Starting, Draining: o.Draining,
+	}
+	for _, w := range o.Workers {
+		if w.State == WorkerStuck {
+			s.Stuck++
+		}
+	}
+	if o.Unknown != "" || s == (Saw{}) {
+		return nil
+	}
+	return &s
 }
 
 // decisionJSON is the wire form of a Decision.
@@ -40,6 +74,10 @@ type decisionJSON struct {
 	Clamps    []Clamp   `json:"clamps"`
 	Reason    string    `json:"reason"`
 	Policy    string    `json:"policy"`
+	WakeAt    int       `json:"wake_at,omitempty"`
+
+	Saw         *Saw         `json:"saw,omitempty"`
+	Explanation *Explanation `json:"explanation,omitempty"`
 }
 
 // MarshalJSON writes the decision with snake_case names; clamps is a list even when empty.
@@ -47,6 +85,7 @@ func (d Decision) MarshalJSON() ([]byte, error) {
 	w := decisionJSON{
 		Time: d.Time, Size: d.Size, NamedSize: d.NamedSize, NewSize: d.NewSize,
 		Action: d.Action, Clamps: d.Clamps, Reason: d.Reason, Policy: d.Policy,
+		WakeAt: d.WakeAt, Saw: d.Saw, Explanation: d.Explanation,
 	}
 	if d.DepthKnown {
 		w.Depth = &d.Depth
@@ -75,6 +114,7 @@ func (d *Decision) UnmarshalJSON(data []byte) error {
 	*d = Decision{
 		Time: w.Time, Size: w.Size, NamedSize: w.NamedSize, NewSize: w.NewSize,
 		Action: w.Action, Clamps: w.Clamps, Reason: w.Reason, Policy: w.Policy,
+		WakeAt: w.WakeAt, Saw: w.Saw, Explanation: w.Explanation,
 	}
 	if w.Depth != nil {
 		d.Depth, d.DepthKnown = *w.Depth, true
@@ -89,7 +129,7 @@ func Decide(p Policy, o Observation) Decision {
 	proposal := p.Decide(o)
 	d := Decision{
 		Time: o.Time, Size: o.Size, NamedSize: proposal.Size, NewSize: proposal.Size,
-		Reason: proposal.Reason, Policy: p.Name(),
+		Reason: proposal.Reason, Policy: p.Name(), WakeAt: max(0, proposal.WakeAt),
 	}
 	if n := len(proposal.Clamps); n > 0 {
 		d.Clamps = slices.Clone(proposal.Clamps)
@@ -173,7 +213,10 @@ func (v override) apply(d *Decision, now time.Time) {
 		d.Reason = fmt.Sprintf("forced to %d for another %v", v.forced, left)
 	case v.paused:
 		d.hold(ClampPaused, "paused")
+	default:
+		return
 	}
+	d.WakeAt = 0 // the policy could do nothing
 }
 
 // ledger keeps the newest decisions in a ring that grows until it is full.
@@ -200,7 +243,7 @@ func (l *ledger) last(n int) []Decision {
 	rows := make([]Decision, n)
 	for i := range rows {
 		d := l.rows[(l.next+len(l.rows)-n+i)%len(l.rows)]
-		d.Clamps = slices.Clone(d.Clamps)
+		d.Clamps = slices.Clone(d.Clamps) // what the row points to is never changed
 		rows[i] = d
 	}
 	return rows

@@ -49,6 +49,10 @@ type Options struct {
 	// Logger gets one line per change of the pool, and one when the depth becomes unknown or known again. Nil means
 	// slog.Default(); slog.DiscardHandler keeps it quiet.
 	Logger *slog.Logger
+
+	// DryRun decides, explains and records, and moves nothing, not even into the bounds. Only a size that somebody forces
+	// is obeyed.
+	DryRun bool
 }
 
 // preset is a named row of settings.
@@ -154,11 +158,11 @@ func (o Options) Threshold() Threshold {
 // withDefaults fills in what zero stands for, apart from Policy and Logger.
 func (o Options) withDefaults() Options {
 	settings := o
-	settings.ObserveTimeout, settings.LedgerSize, settings.Policy, settings.Logger = 0, 0, nil, nil
+	settings.ObserveTimeout, settings.LedgerSize, settings.Policy, settings.Logger, settings.DryRun = 0, 0, nil, nil, false
 	if settings == (Options{}) {
 		settings = DefaultOptions()
 		settings.ObserveTimeout, settings.LedgerSize = o.ObserveTimeout, o.LedgerSize
-		settings.Policy, settings.Logger = o.Policy, o.Logger
+		settings.Policy, settings.Logger, settings.DryRun = o.Policy, o.Logger, o.DryRun
 		o = settings
 	}
 	if o.ObserveTimeout == 0 {

@@ -265,13 +265,13 @@ func TestValidateAccepts(t *testing.T) {
 func TestPresets(t *testing.T) {
 	second := time.Second
 	want := map[string]Options{
-		"default":     {2, 10, 50, 10, 10 * second, 30 * second, 2, 1, 0, 0, nil, nil},
-		"bursty":      {2, 10, 30, 5, 10 * second, 15 * second, 2, 1, 0, 0, nil, nil},
-		"steady":      {2, 10, 100, 20, 10 * second, 60 * second, 1, 1, 0, 0, nil, nil},
-		"development": {1, 5, 50, 10, 10 * second, 30 * second, 1, 1, 0, 0, nil, nil},
-		"production":  {5, 50, 50, 10, 10 * second, 30 * second, 3, 1, 0, 0, nil, nil},
-		"cost":        {1, 5, 100, 10, 10 * second, 120 * second, 1, 1, 0, 0, nil, nil},
-		"throughput":  {5, 50, 20, 5, 10 * second, 15 * second, 3, 1, 0, 0, nil, nil},
+		"default":     {2, 10, 50, 10, 10 * second, 30 * second, 2, 1, 0, 0, nil, nil, false},
+		"bursty":      {2, 10, 30, 5, 10 * second, 15 * second, 2, 1, 0, 0, nil, nil, false},
+		"steady":      {2, 10, 100, 20, 10 * second, 60 * second, 1, 1, 0, 0, nil, nil, false},
+		"development": {1, 5, 50, 10, 10 * second, 30 * second, 1, 1, 0, 0, nil, nil, false},
+		"production":  {5, 50, 50, 10, 10 * second, 30 * second, 3, 1, 0, 0, nil, nil, false},
+		"cost":        {1, 5, 100, 10, 10 * second, 120 * second, 1, 1, 0, 0, nil, nil, false},
+		"throughput":  {5, 50, 20, 5, 10 * second, 15 * second, 3, 1, 0, 0, nil, nil, false},
 	}
 	if got := PresetNames(); len(got) != len(want) || got[0] != "default" {
 		t.Errorf("names %v, want %d with the default first", got, len(want))

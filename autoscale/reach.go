@@ -23,8 +23,9 @@ type look struct {
 func (c *Controller) observe(ctx context.Context) (o Observation, conclusive bool) {
 	if c.look != nil && time.Since(c.look.started) >= c.options.ObserveTimeout {
 		select {
-		case <-c.look.done:
+		case o := <-c.look.done:
 			c.look = nil
+			c.missed.add(o)
 		default:
 			since := time.Since(c.look.started).Round(100 * time.Millisecond)
 			return Observation{Unknown: fmt.Sprintf("no answer for %v", since)}, true
@@ -34,6 +35,15 @@ func (c *Controller) observe(ctx context.Context) (o Observation, conclusive boo
 		c.startLook(ctx)
 	}
 	return c.awaitLook(ctx)
+}
+
+// add counts what another look has counted. Counters of single workers are left as they are: they only compare workers.
+func (o *Observation) add(other Observation) {
+	if other.Unknown == "" {
+		o.Arrived += other.Arrived
+		o.Completed += other.Completed
+		o.BusySeconds += other.BusySeconds
+	}
 }
 
 func (c *Controller) startLook(ctx context.Context) {
@@ -59,6 +69,10 @@ func (c *Controller) awaitLook(ctx context.Context) (o Observation, conclusive b
 		select {
 		case o := <-c.look.done:
 			c.look = nil
+			if o.Unknown == "" {
+				o.add(c.missed)
+				c.missed = Observation{}
+			}
 			return o, true
 		case <-timeout.C:
 			return Observation{Unknown: c.noAnswer()}, true

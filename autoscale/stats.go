@@ -18,6 +18,7 @@ type Stats struct {
 	InCooldown        bool          // whether the policy waits after an action; false for a policy without a cooldown
 	CooldownRemaining time.Duration // how long it still waits; zero when it does not
 	Paused            bool          // whether Pause is on
+	DryRun            bool          // whether decisions are only recorded
 	ForcedSize        int           // the size forced; meaningful only with ForcedUntil
 	ForcedUntil       time.Time     // when the forced size ends; zero when nothing is forced
 	LastDecision      *Decision     // the newest decision; nil before the first check
@@ -35,6 +36,7 @@ type statsJSON struct {
 	InCooldown        bool       `json:"in_cooldown"`
 	CooldownRemaining float64    `json:"cooldown_remaining_seconds"`
 	Paused            bool       `json:"paused"`
+	DryRun            bool       `json:"dry_run"`
 	ForcedSize        *int       `json:"forced_size"`
 	ForcedUntil       *time.Time `json:"forced_until"`
 	LastDecision      *Decision  `json:"last_decision"`
@@ -46,7 +48,7 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 		Policy: s.Policy, CurrentSize: s.CurrentSize, MinSize: s.MinSize, MaxSize: s.MaxSize, Checks: s.Checks,
 		TotalScaleUps: s.TotalScaleUps, TotalScaleDowns: s.TotalScaleDowns,
 		InCooldown: s.InCooldown, CooldownRemaining: s.CooldownRemaining.Seconds(),
-		Paused: s.Paused, LastDecision: s.LastDecision,
+		Paused: s.Paused, DryRun: s.DryRun, LastDecision: s.LastDecision,
 	}
 	if !s.ForcedUntil.IsZero() {
 		w.ForcedSize, w.ForcedUntil = &s.ForcedSize, &s.ForcedUntil
@@ -64,7 +66,7 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 		Policy: w.Policy, CurrentSize: w.CurrentSize, MinSize: w.MinSize, MaxSize: w.MaxSize, Checks: w.Checks,
 		TotalScaleUps: w.TotalScaleUps, TotalScaleDowns: w.TotalScaleDowns,
 		InCooldown: w.InCooldown, CooldownRemaining: time.Duration(w.CooldownRemaining * float64(time.Second)),
-		Paused: w.Paused, LastDecision: w.LastDecision,
+		Paused: w.Paused, DryRun: w.DryRun, LastDecision: w.LastDecision,
 	}
 	if w.ForcedSize != nil && w.ForcedUntil != nil {
 		s.ForcedSize, s.ForcedUntil = *w.ForcedSize, *w.ForcedUntil
@@ -87,7 +89,7 @@ func (c *Controller) Stats() Stats {
 		Policy: c.policy.Name(), CurrentSize: size,
 		MinSize: c.options.MinSize, MaxSize: c.options.MaxSize,
 		Checks: c.checks, TotalScaleUps: c.ups, TotalScaleDowns: c.downs,
-		Paused: c.override.paused,
+		Paused: c.override.paused, DryRun: c.options.DryRun,
 	}
 	if p, ok := c.policy.(cooler); ok {
 		s.CooldownRemaining = p.CooldownLeft(now, c.lastAction)

@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,34 @@ func (t Threshold) step(o Observation) Proposal {
 			Reason: fmt.Sprintf("depth %d is between %d and %d", o.Depth, t.ScaleDownThreshold, t.ScaleUpThreshold),
 		}
 	}
+}
+
+// explanation says at which depth the answer would be another one.
+func (t Threshold) explanation(o Observation) Explanation {
+	e := Explanation{Estimates: []Estimate{}}
+	if o.Unknown != "" {
+		e.Otherwise = "decides again once the depth is known"
+		return e
+	}
+	var parts []string
+	if left := t.CooldownLeft(o.Time, o.LastAction); left > 0 {
+		e.Estimates = append(e.Estimates, Estimate{"cooldown_seconds", left.Seconds()})
+		parts = append(parts, fmt.Sprintf("nothing changes for another %.1fs", left.Seconds()))
+	}
+	switch {
+	case o.MaxSize > 0 && o.Size >= o.MaxSize:
+		parts = append(parts, fmt.Sprintf("never more than max size %d", o.MaxSize))
+	case o.Depth < t.ScaleUpThreshold:
+		parts = append(parts, fmt.Sprintf("up at depth %d, %d more than now", t.ScaleUpThreshold, t.ScaleUpThreshold-o.Depth))
+	}
+	switch {
+	case o.Size <= o.MinSize:
+		parts = append(parts, fmt.Sprintf("never fewer than min size %d", o.MinSize))
+	case o.Depth > t.ScaleDownThreshold:
+		parts = append(parts, fmt.Sprintf("down at depth %d, %d fewer than now", t.ScaleDownThreshold, o.Depth-t.ScaleDownThreshold))
+	}
+	e.Otherwise = strings.Join(parts, "; ")
+	return e
 }
 
 // CooldownLeft is how long the policy still waits at now after an action at last; zero when it does not. A zero last
