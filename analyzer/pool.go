@@ -174,9 +174,10 @@ func (p *Pool) Resize(ctx context.Context, size int) error {
 }
 
 // grow adds n analyzers: those that drain come back first, the ones with the most in hand before others, since they are
-// furthest from leaving. The caller holds p.mu, as for all methods below.
+// furthest from leaving; not those that are stuck. The caller holds p.mu, as for all methods below.
 func (p *Pool) grow(n int) {
-	leaving := p.members(func(w *worker) bool { return w.draining })
+	now := time.Now()
+	leaving := p.members(func(w *worker) bool { return w.draining && !p.isStuck(w, now) })
 	slices.SortFunc(leaving, func(a, b *worker) int {
 		return cmp.Or(cmp.Compare(len(b.hands), len(a.hands)), cmp.Compare(a.number, b.number))
 	})
@@ -189,11 +190,23 @@ func (p *Pool) grow(n int) {
 	}
 }
 
-// shrink makes n analyzers leave, the idle ones first, then those with the least in hand, among equals the youngest.
+// shrink makes n analyzers leave: those that are stuck, then the idle ones, then those with the least in hand, among equals
+// the slow ones and then the youngest.
 func (p *Pool) shrink(n int) {
+	now := time.Now()
 	staying := p.members(func(w *worker) bool { return !w.draining })
+	last := func(keep bool) int { // false comes first
+		if keep {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(staying, func(a, b *worker) int {
-		return cmp.Or(cmp.Compare(len(a.hands), len(b.hands)), cmp.Compare(b.number, a.number))
+		return cmp.Or(
+			cmp.Compare(last(!p.isStuck(a, now)), last(!p.isStuck(b, now))),
+			cmp.Compare(len(a.hands), len(b.hands)),
+			cmp.Compare(last(!p.isSlow(a)), last(!p.isSlow(b))),
+			cmp.Compare(b.number, a.number))
 	})
 	for _, w := range staying[:n] {
 		p.drain(w)

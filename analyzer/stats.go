@@ -7,13 +7,15 @@ const (
 	StateStarting = "starting" // has not asked for work yet
 	StateIdle     = "idle"     // waits for work
 	StateBusy     = "busy"     // has a batch in hand
+	StateStuck    = "stuck"    // has had a batch in hand for far longer than is usual
 	StateDraining = "draining" // finishes what it has in hand, then leaves
 )
 
 // Stats is a snapshot of a pool.
 type Stats struct {
 	Size       int    `json:"size"`                  // Ready + Starting
-	Ready      int    `json:"ready"`                 // idle or busy
+	Ready      int    `json:"ready"`                 // idle, busy or stuck
+	Stuck      int    `json:"stuck"`                 // the part of Ready that is
 	Starting   int    `json:"starting"`              // about to ask for work
 	Draining   int    `json:"draining"`              // on their way out, not part of Size
 	Busy       int    `json:"busy"`                  // with a batch in hand, those that drain included
@@ -51,6 +53,7 @@ type Row struct {
 	Records     int64     `json:"records"`        // done
 	Failed      int64     `json:"failed_batches"` // handed back as failed
 	BusySeconds float64   `json:"busy_seconds"`   // as in Totals
+	HeldFor     float64   `json:"held_seconds"`   // how long it has had the oldest of these batches in hand
 	Since       time.Time `json:"since"`          // when it was started
 }
 
@@ -77,7 +80,7 @@ func (p *Pool) Stats() Stats {
 	}
 	busy := p.busy
 	for _, w := range p.workers {
-		row := w.row(now, p.o.Slots)
+		row := p.row(w, now)
 		s.Analyzers = append(s.Analyzers, row)
 		busy += w.busyUntil(now) - w.busy
 		switch row.State {
@@ -85,6 +88,9 @@ func (p *Pool) Stats() Stats {
 			s.Draining++
 		case StateStarting:
 			s.Starting++
+		case StateStuck:
+			s.Stuck++
+			s.Ready++
 		default:
 			s.Ready++
 		}
@@ -96,15 +102,20 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-func (w *worker) row(now time.Time, slots int) Row {
+func (p *Pool) row(w *worker, now time.Time) Row {
 	row := Row{
-		ID: w.id, State: StateIdle, Slots: slots, InHand: len(w.hands),
+		ID: w.id, State: StateIdle, Slots: p.o.Slots, InHand: len(w.hands),
 		Batches: w.totals.Batches, Records: w.totals.Records, Failed: w.totals.FailedBatches,
 		BusySeconds: w.busyUntil(now).Seconds(), Since: w.since,
+	}
+	for h := range w.hands {
+		row.HeldFor = max(row.HeldFor, now.Sub(h.since).Seconds())
 	}
 	switch {
 	case w.draining:
 		row.State = StateDraining
+	case p.isStuck(w, now):
+		row.State = StateStuck
 	case len(w.hands) > 0:
 		row.State = StateBusy
 	case !w.ready:
