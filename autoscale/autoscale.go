@@ -89,6 +89,8 @@ const (
 
 // Policy names a size for what it sees. It reads no clock and does no I/O; the time is in the observation. A policy may
 // keep state of its own between calls: one controller or simulation calls it from one goroutine at a time, in order of time.
+//
+// A policy that wraps another one has a method Unwrap() Policy, so that the controller finds what the inner one can do.
 type Policy interface {
 	// Name is a short lower-case word, the same for every call, such as "threshold".
 	Name() string

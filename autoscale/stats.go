@@ -91,7 +91,7 @@ func (c *Controller) Stats() Stats {
 		Checks: c.checks, TotalScaleUps: c.ups, TotalScaleDowns: c.downs,
 		Paused: c.override.paused, DryRun: c.options.DryRun,
 	}
-	if p, ok := c.policy.(cooler); ok {
+	if p, ok := within[cooler](c.policy); ok {
 		s.CooldownRemaining = p.CooldownLeft(now, c.lastAction)
 		s.InCooldown = s.CooldownRemaining > 0
 	}

@@ -83,13 +83,31 @@ func explain(p Policy, o Observation) (e *Explanation) {
 			e = &Explanation{Estimates: []Estimate{}, Otherwise: fmt.Sprintf("explaining panicked: %v", r)}
 		}
 	}()
-	switch p := p.(type) {
-	case Explainer:
+	if p, ok := within[Explainer](p); ok {
 		x := p.Explanation()
-		return &x
-	case Threshold:
-		x := p.explanation(o)
-		return &x
+		e = &x
 	}
-	return nil
+	if t, ok := within[Threshold](p); ok && (e == nil || e.Otherwise == "") {
+		x := t.explanation(o)
+		if e != nil {
+			x.Estimates = append(x.Estimates, e.Estimates...)
+		}
+		e = &x
+	}
+	return e
+}
+
+// within finds the outermost T in a policy that may be wrapped in others, each of which has Unwrap() Policy.
+func within[T any](p Policy) (T, bool) {
+	for {
+		if t, ok := p.(T); ok {
+			return t, true
+		}
+		w, ok := p.(interface{ Unwrap() Policy })
+		if !ok {
+			var none T
+			return none, false
+		}
+		p = w.Unwrap()
+	}
 }

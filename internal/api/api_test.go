@@ -183,8 +183,8 @@ func TestRemoteClient(t *testing.T) {
 	}
 	defer c.Close()
 	call(t, "POST", url+"/v1/records", "application/x-ndjson", `{"a":1.50,"b":"é"}`+"\n{}\n{\"c\":3}\n")
-	if depth, err := c.QueueDepth(t.Context()); err != nil || depth != 3 {
-		t.Errorf("QueueDepth = %d, %v; want 3", depth, err)
+	if st, err := c.Stats(t.Context()); err != nil || st.Waiting != 3 || st.Accepted != 3 || st.OldestWait <= 0 {
+		t.Errorf("Stats = %+v, %v; want 3 accepted and waiting for a while", st, err)
 	}
 	leases, err := c.Lease(t.Context(), queue.Request{Analyzer: "elsewhere-1", Max: 2, Wait: time.Second})
 	if err != nil || len(leases) != 1 {
@@ -229,7 +229,7 @@ func TestRemoteClientErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.QueueDepth(t.Context()); !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), l.Addr().String()) {
+	if _, err := c.Stats(t.Context()); !errors.Is(err, queue.ErrUnavailable) || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("a distributor that is down: %v, want ErrUnavailable that names it", err)
 	}
 }

@@ -100,8 +100,10 @@ type Decisions struct {
 	Settings  ScalerSettings       `json:"settings"`
 }
 
-// ScalerSettings are the autoscaler's settings, durations in seconds.
+// ScalerSettings are the autoscaler's settings, durations in seconds. What only the threshold policy reads is zero with
+// another one.
 type ScalerSettings struct {
+	Policy             string  `json:"policy"`
 	MinSize            int     `json:"min_size"`
 	MaxSize            int     `json:"max_size"`
 	ScaleUpThreshold   int     `json:"scale_up_threshold"`
@@ -121,8 +123,13 @@ func (s ScalerSettings) Options() autoscale.Options {
 	}
 }
 
-func settingsOf(o autoscale.Options) ScalerSettings {
+func settingsOf(policy string, o autoscale.Options) ScalerSettings {
+	s := ScalerSettings{Policy: policy, MinSize: o.MinSize, MaxSize: o.MaxSize, CheckInterval: o.CheckInterval.Seconds()}
+	if policy != (autoscale.Threshold{}).Name() {
+		return s
+	}
 	return ScalerSettings{
+		Policy:  policy,
 		MinSize: o.MinSize, MaxSize: o.MaxSize, ScaleUpThreshold: o.ScaleUpThreshold, ScaleDownThreshold: o.ScaleDownThreshold,
 		CheckInterval: o.CheckInterval.Seconds(), Cooldown: o.Cooldown.Seconds(), ScaleUpCount: o.ScaleUpCount, ScaleDownCount: o.ScaleDownCount,
 	}
@@ -137,7 +144,7 @@ func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
 	if decisions == nil {
 		decisions = []autoscale.Decision{}
 	}
-	answer(w, http.StatusOK, Decisions{decisions, settingsOf(s.Scaler.Options())})
+	answer(w, http.StatusOK, Decisions{decisions, settingsOf(s.Scaler.Stats().Policy, s.Scaler.Options())})
 }
 
 func (s *Server) postPause(w http.ResponseWriter, _ *http.Request) {

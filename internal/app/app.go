@@ -26,7 +26,6 @@ import (
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/results"
-	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/jetstream"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -62,6 +61,7 @@ type App struct {
 	remote   *remote.Client
 	pool     *analyzer.Pool
 	scaler   *autoscale.Controller
+	memory   *memory // what the autoscaler learns; nil where nothing is kept
 	api      *api.Server
 	stopping atomic.Bool
 }
@@ -137,28 +137,6 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 
 func (a *App) openRemote(context.Context) (err error) {
 	a.remote, err = remote.NewClient(a.o.Config.Distributor)
-	return err
-}
-
-func (a *App) openPool() (err error) {
-	c := a.o.Config
-	po := c.Analyzer
-	po.Logger, po.Size, po.Remote = a.log, c.Autoscale.MinSize, a.remote != nil
-	var source queue.Leaser = a.remote
-	depth := autoscale.DepthFunc(func(ctx context.Context) (int, error) { return a.remote.QueueDepth(ctx) })
-	if a.queue != nil {
-		source = a.queue
-		depth = func(ctx context.Context) (int, error) {
-			st, err := a.queue.Stats(ctx)
-			return int(st.Waiting), err
-		}
-	}
-	if a.pool, err = analyzer.NewPool(source, a.handler(), po); err != nil {
-		return err
-	}
-	so := c.Autoscale
-	so.Logger = a.log
-	a.scaler, err = autoscale.New(a.pool, depth, so)
 	return err
 }
 
@@ -270,6 +248,10 @@ func (a *App) runPool(ctx context.Context) error {
 	g.Go(func() error { return a.pool.Run(poolCtx) })
 	g.Go(func() error {
 		defer stopPool()
+		if a.memory != nil {
+			stopKeeping := a.memory.start()
+			defer stopKeeping()
+		}
 		return a.scaler.Run(ctx)
 	})
 	return g.Wait()

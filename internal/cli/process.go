@@ -14,7 +14,7 @@ import (
 
 func runCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "run", Short: "Run everything in one process: distributor, queue, analyzers and autoscaler", Args: noArgs}
-	return settings(cmd, process(app.Run), config.Server, config.Queue, config.Intake, config.Analyzer, config.Autoscaler)
+	return settings(cmd, process(app.Run), config.Server, config.Queue, config.Intake, config.Analyzer, config.Autoscaler, config.Policy)
 }
 
 func distributorCommand() *cobra.Command {
@@ -28,7 +28,7 @@ func analyzeCommand() *cobra.Command {
 
 The pool has an address of its own for statistics, decisions and metrics: --listen, by default 127.0.0.1:8001, or any free
 port where that one is taken.`
-	settings(cmd, process(app.Analyze), config.Client, config.Server, config.Analyzer, config.Autoscaler)
+	settings(cmd, process(app.Analyze), config.Client, config.Server, config.Analyzer, config.Autoscaler, config.Policy)
 	return cmd
 }
 

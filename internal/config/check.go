@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/policies"
 )
 
 // checker looks for settings that are fine by themselves and not together.
@@ -53,7 +56,8 @@ func (k *checker) rooms() {
 		{Queue, c.Queue.Validate},
 		{Intake, c.Intake.WithDefaults().Validate},
 		{Analyzer, c.Analyzer.WithDefaults().Validate},
-		{Autoscaler, c.Autoscale.Validate},
+		{Autoscaler, c.autoscaler().Validate},
+		{Policy, c.policyProblems},
 	} {
 		if !slices.Contains(k.l.groups, room.group) {
 			continue
@@ -62,6 +66,35 @@ func (k *checker) rooms() {
 		for _, err := range apart(room.validate()) {
 			k.translate(err, names)
 		}
+	}
+}
+
+// autoscaler is the options as the autoscaler will see them: those of the threshold policy count only where it is in charge.
+func (c *Config) autoscaler() autoscale.Options {
+	o := c.Autoscale
+	if c.Policy.Name != "threshold" {
+		o.Policy = (*autoscale.SLO)(nil) // only that there is one matters here
+	}
+	return o
+}
+
+// policyProblems builds the policy as the process will, to see whether that works. What threshold reads was looked at already.
+func (c *Config) policyProblems() error {
+	if c.Policy.Name == "threshold" {
+		return nil
+	}
+	_, err := policies.New(c.Policy.Name, c.PolicyOptions())
+	return err
+}
+
+// PolicyOptions is what the policies are built from.
+func (c *Config) PolicyOptions() policies.Options {
+	return policies.Options{
+		Threshold: c.Autoscale,
+		SLO: autoscale.SLOOptions{
+			SLO: c.Policy.SLO, CheckInterval: c.Autoscale.CheckInterval, MaxReversals: c.Policy.MaxReversals,
+			Startup: -1, // analyzers are goroutines, and work at once
+		},
 	}
 }
 

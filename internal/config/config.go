@@ -21,12 +21,13 @@ const (
 	Queue      Group = "queue"      // the embedded queue
 	Intake     Group = "intake"     // taking records in
 	Analyzer   Group = "analyzer"   // the pool and its handler
-	Autoscaler Group = "autoscaler" // the size of the pool
+	Autoscaler Group = "autoscaler" // the bounds of the pool and the threshold policy
+	Policy     Group = "policy"     // which policy names the size, and what is around it
 )
 
 // Groups lists all groups.
 func Groups() []Group {
-	return []Group{Common, Client, Server, Queue, Intake, Analyzer, Autoscaler}
+	return []Group{Common, Client, Server, Queue, Intake, Analyzer, Autoscaler, Policy}
 }
 
 // Formats of the log.
@@ -62,8 +63,9 @@ type Config struct {
 	Intake    distributor.Options // Committers is Queue.Partitions
 	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
 	Handler   HandlerConfig
-	Preset    string // the name of the autoscaler's preset
-	Autoscale autoscale.Options
+	Preset    string            // the name of the autoscaler's preset
+	Autoscale autoscale.Options // Policy is for the caller to set
+	Policy    PolicyConfig
 
 	settings []Setting
 }
@@ -74,6 +76,21 @@ type HandlerConfig struct {
 	SleepPerRecord time.Duration // how long the sleep handler takes for each record
 	Faults         bool          // whether the sleep handler obeys the fault attribute of records
 }
+
+// PolicyConfig says which policy names the size of the pool. After [Loader.Load], Name is never PolicyAuto. A command that does
+// not take these settings has the threshold policy.
+type PolicyConfig struct {
+	Name         string        // one of policies.Names
+	SLO          time.Duration // longest wait that a record may have, for the slo policy
+	MaxReversals int           // changes of direction per hour that slo may make; 0 sets no limit
+	Governor     bool          // whether slo is kept from analyzers that bring nothing
+	WorkerHours  int           // in any 24 hours, for any policy; 0 sets no limit
+	League       []string      // policies that are compared with the one in charge
+	State        string        // file that keeps what was learned; empty is the caller's choice
+}
+
+// PolicyAuto is slo, unless a preset or a setting of the threshold policy was given.
+const PolicyAuto = "auto"
 
 // Settings tells each setting of the loaded groups with its value and where that came from. Settings that are flags only are
 // left out: they say how to print, not how to work.
@@ -92,6 +109,7 @@ func bare() *Config {
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],
 		Autoscale: autoscale.DefaultOptions(),
+		Policy:    PolicyConfig{Name: PolicyAuto, SLO: 30 * time.Second, Governor: true, League: []string{"threshold", "slo", "hpa", "kpa"}},
 	}
 	c.Autoscale.LedgerSize = ledgerSize
 	return c

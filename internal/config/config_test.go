@@ -104,6 +104,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"partitions": "7", "lease": "45s", "max-bytes": "1GB", "max-body-bytes": "3MiB", "max-record-bytes": "2KiB", "max-batch-bytes": "64KiB",
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
+		"policy": "kpa", "governor": "false", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
 	}
 	for i := range table {
 		s := &table[i]
@@ -152,7 +153,13 @@ func TestDefaults(t *testing.T) {
 	if slots := (analyzer.Options{}).WithDefaults().Slots; c.Analyzer.Slots != slots {
 		t.Errorf("slots %d, want %d", c.Analyzer.Slots, slots)
 	}
+	if c.Policy.Name != "slo" || c.Policy.SLO != 30*time.Second || c.Autoscale.CheckInterval != time.Second {
+		t.Errorf("policy %+v with a check every %v", c.Policy, c.Autoscale.CheckInterval)
+	}
 	for _, s := range c.Settings() {
+		if s.Key == "policy" || s.Key == "check_interval" { // what auto stands for was looked at above
+			continue
+		}
 		if s.Source != "default" && s.Source != "preset default" || s.Value != s.Default {
 			t.Errorf("%s: value %q, default %q, source %q", s.Key, s.Value, s.Default, s.Source)
 		}
@@ -162,6 +169,36 @@ func TestDefaults(t *testing.T) {
 	}
 	if got, want := len(c.Settings()), len(table)-1; got != want {
 		t.Errorf("%d settings, want %d: all but --json", got, want)
+	}
+}
+
+// TestWhichPolicy says who is in charge where nobody named a policy, and how often it looks.
+func TestWhichPolicy(t *testing.T) {
+	for _, c := range []struct {
+		args     string
+		policy   string
+		interval time.Duration
+	}{
+		{"", "slo", time.Second},
+		{"--slo 2s", "slo", 200 * time.Millisecond},
+		{"--slo 10m", "slo", time.Second},
+		{"--max-size 30 --check-interval 5s", "slo", 5 * time.Second},
+		{"--observe-timeout 4s", "slo", 4 * time.Second},
+		{"--preset default", "threshold", 10 * time.Second},
+		{"--scale-up-threshold 70", "threshold", 10 * time.Second},
+		{"--cooldown 5s", "threshold", 10 * time.Second},
+		{"--policy threshold", "threshold", 10 * time.Second},
+		{"--policy slo --preset production", "slo", 10 * time.Second},
+		{"--policy kpa", "kpa", time.Second},
+	} {
+		got := mustLoad(t, sources{args: strings.Fields(c.args)})
+		if got.Policy.Name != c.policy || got.Autoscale.CheckInterval != c.interval {
+			t.Errorf("%q: policy %s with a check every %v, want %s and %v", c.args, got.Policy.Name, got.Autoscale.CheckInterval, c.policy, c.interval)
+		}
+	}
+	// A command that does not take the policy has threshold.
+	if got := mustLoad(t, sources{groups: []Group{Autoscaler}}); got.Policy.Name != "threshold" || got.Autoscale.CheckInterval != 10*time.Second {
+		t.Errorf("without the group: %s every %v", got.Policy.Name, got.Autoscale.CheckInterval)
 	}
 }
 

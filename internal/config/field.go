@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -201,6 +202,42 @@ func choice[T ~string](p *T, names ...string) field {
 			return wantError("one of " + strings.Join(names, ", ") + didYouMean(text, names))
 		},
 		text: func() string { return string(*p) },
+	}
+}
+
+// names is a list of some of the known names, with commas; all or none of them.
+func names(p *[]string, known []string) field {
+	return field{
+		kind: isText, shape: "names",
+		set: func(text string) error {
+			var list []string
+			switch text = strings.ToLower(strings.TrimSpace(text)); text {
+			case "all":
+				list = slices.Clone(known)
+			case "none", "":
+			default:
+				for name := range strings.SplitSeq(text, ",") {
+					name = strings.TrimSpace(name)
+					if !slices.Contains(known, name) {
+						return wantError("all, none or some of " + strings.Join(known, ", ") + didYouMean(name, known))
+					}
+					if !slices.Contains(list, name) {
+						list = append(list, name)
+					}
+				}
+			}
+			*p = list
+			return nil
+		},
+		text: func() string {
+			switch {
+			case len(*p) == 0:
+				return "none"
+			case slices.Equal(*p, known):
+				return "all"
+			}
+			return strings.Join(*p, ",")
+		},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -105,8 +106,9 @@ type given struct {
 
 // input collects what the sources say.
 type input struct {
-	given    map[string]given // by the setting's name, from the strongest source so far
-	bad      map[string]bool  // settings about which there is a problem already
+	given    map[string]given  // by the setting's name, from the strongest source so far
+	bad      map[string]bool   // settings about which there is a problem already
+	derived  map[string]string // where values come from that follow from others, by the setting's name
 	problems []error
 }
 
@@ -139,6 +141,7 @@ func (l *Loader) build(in *input) *Config {
 	}
 	asked := *c
 	c.fill()
+	l.choosePolicy(c, in)
 	c.settings = l.describe(c, in)
 
 	check := checker{in: in, c: c, settings: make(map[string]Setting), l: l}
@@ -148,6 +151,42 @@ func (l *Loader) build(in *input) *Config {
 	check.fits(&asked)
 	check.rooms()
 	return c
+}
+
+// choosePolicy settles what auto stands for, and how often a policy other than threshold looks unless somebody said so.
+func (l *Loader) choosePolicy(c *Config, in *input) {
+	p := &c.Policy
+	if !slices.Contains(l.groups, Policy) {
+		p.Name = "threshold"
+		return
+	}
+	if p.Name == PolicyAuto {
+		p.Name = "slo"
+		if by := in.thresholdGiven(); by != "" {
+			p.Name = "threshold"
+			if slo, ok := in.given["slo"]; ok {
+				in.problem("slo is %s (%s), which is for the policy slo, and %s is for threshold; say which one with --policy", quoted(slo.text), slo.source, by)
+			}
+		}
+	}
+	if p.Name == "threshold" {
+		return
+	}
+	_, preset := in.given["preset"]
+	if _, interval := in.given["check-interval"]; !preset && !interval {
+		c.Autoscale.CheckInterval = max(min(time.Second, p.SLO/10), leastCheck, c.Autoscale.ObserveTimeout)
+		in.derived = map[string]string{"check-interval": "policy " + p.Name}
+	}
+}
+
+// thresholdGiven names the first setting given that only the threshold policy reads, with its source; empty if there is none.
+func (in *input) thresholdGiven() string {
+	for _, name := range []string{"preset", "scale-up-threshold", "scale-down-threshold", "cooldown", "scale-up-count", "scale-down-count"} {
+		if g, ok := in.given[name]; ok {
+			return fmt.Sprintf("%s (%s)", byName(name).key(), g.source)
+		}
+	}
+	return ""
 }
 
 // describe lists the settings that the loader takes.
@@ -163,6 +202,8 @@ func (l *Loader) describe(c *Config, in *input) []Setting {
 		source := "default"
 		if g, ok := in.given[s.name]; ok {
 			source = g.source
+		} else if by, ok := in.derived[s.name]; ok {
+			source = by
 		} else if s.inPreset() {
 			source = "preset " + c.Preset
 		}

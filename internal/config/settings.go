@@ -91,7 +91,7 @@ func PrintJSON(w io.Writer, settings []Setting) error {
 // groupTitles are the headings of the reference.
 var groupTitles = map[Group]string{
 	Common: "All commands", Client: "Talking to a distributor", Server: "Serving", Queue: "Queue", Intake: "Taking records in",
-	Analyzer: "Analyzers", Autoscaler: "Autoscaler",
+	Analyzer: "Analyzers", Autoscaler: "Autoscaler", Policy: "Policy",
 }
 
 // Reference is the part of docs/configuration.md that lists all settings, in Markdown.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/policies"
 	"github.com/sluicehq/sluice/queue/jetstream"
 )
 
@@ -43,6 +44,7 @@ const (
 	leastQueueBytes = 1 << 20
 	leastRoom       = 1 << 10 // for bodies, records and batches
 	leastCheck      = 10 * time.Millisecond
+	leastSLO        = 10 * time.Millisecond
 	mostPartitions  = 64
 	mostLedger      = 1_000_000
 )
@@ -61,7 +63,7 @@ func byName(name string) *setting {
 }
 
 // table is in the order in which settings are printed.
-var table = slices.Concat(commonSettings, serverSettings, queueSettings, intakeSettings, analyzerSettings, autoscalerSettings)
+var table = slices.Concat(commonSettings, serverSettings, queueSettings, intakeSettings, analyzerSettings, autoscalerSettings, policySettings)
 
 var commonSettings = []setting{
 	{"config", Common, "YAML file to read settings from; none is read unless it is named",
@@ -160,7 +162,7 @@ var autoscalerSettings = []setting{
 					return err
 				}
 				o, err := autoscale.Preset(c.Preset)
-				o.ObserveTimeout, o.LedgerSize = c.Autoscale.ObserveTimeout, c.Autoscale.LedgerSize
+				o.ObserveTimeout, o.LedgerSize, o.DryRun = c.Autoscale.ObserveTimeout, c.Autoscale.LedgerSize, c.Autoscale.DryRun
 				c.Autoscale = o
 				return err
 			}
@@ -176,7 +178,7 @@ var autoscalerSettings = []setting{
 		func(c *Config) field { return whole(&c.Autoscale.ScaleUpThreshold, 1, 0) }},
 	{"scale-down-threshold", Autoscaler, "waiting records at which the pool shrinks; less than scale_up_threshold",
 		func(c *Config) field { return whole(&c.Autoscale.ScaleDownThreshold, 0, 0) }},
-	{"check-interval", Autoscaler, "time between two looks at the queue",
+	{"check-interval", Autoscaler, "time between two looks at the queue; unless given, a second or a tenth of slo with any policy but threshold",
 		func(c *Config) field { return atLeast(&c.Autoscale.CheckInterval, leastCheck) }},
 	{"cooldown", Autoscaler, "time after a change of the pool before the next; 0 does not wait",
 		func(c *Config) field { return atLeast(&c.Autoscale.Cooldown, 0) }},
@@ -191,4 +193,28 @@ var autoscalerSettings = []setting{
 		}},
 	{"ledger-size", Autoscaler, "decisions to keep for reading",
 		func(c *Config) field { return whole(&c.Autoscale.LedgerSize, 1, mostLedger) }},
+}
+
+var policySettings = []setting{
+	{"policy", Policy, "what names the size of the pool; auto is slo, or threshold where a preset or a setting of threshold is given",
+		func(c *Config) field {
+			f := choice(&c.Policy.Name, append([]string{PolicyAuto}, policies.Names()...)...)
+			f.shape = "name"
+			f.rule = strings.Join(append([]string{PolicyAuto}, policies.Names()...), ", ")
+			return f
+		}},
+	{"slo", Policy, "longest wait that a record may have, from its arrival until it is analyzed; for the slo policy",
+		func(c *Config) field { return atLeast(&c.Policy.SLO, leastSLO) }},
+	{"max-reversals", Policy, "changes of direction an hour that the slo policy may make; 0 sets no limit",
+		func(c *Config) field { return whole(&c.Policy.MaxReversals, 0, 0) }},
+	{"governor", Policy, "keep the slo policy from starting analyzers that bring no more throughput",
+		func(c *Config) field { return truth(&c.Policy.Governor) }},
+	{"worker-hours", Policy, "most analyzer-hours in any 24 hours, whatever the policy; min_size is kept all the same; 0 sets no limit",
+		func(c *Config) field { return whole(&c.Policy.WorkerHours, 0, 0) }},
+	{"dry-run", Policy, "decide and explain, and leave the pool as it is",
+		func(c *Config) field { return truth(&c.Autoscale.DryRun) }},
+	{"league", Policy, "policies to compare with the one in charge, on the same traffic and without touching the pool; all or none",
+		func(c *Config) field { return names(&c.Policy.League, policies.Names()) }},
+	{"autoscaler-state", Policy, "file that keeps what the autoscaler has learned; empty is autoscaler.json in the data folder, or no file where there is none",
+		func(c *Config) field { f := words(&c.Policy.State, false); f.shape = "file"; return f }},
 }

@@ -52,7 +52,7 @@ func Autoscaling(ctx context.Context, o AutoscalingOptions) (_ *Account, err err
 	defer end()
 	url := o.Distributor
 	if url == "" {
-		s, err2 := startServer(ctx, app.Run, o.Options, end, func(c *config.Config) { c.Autoscale = o.Scaler })
+		s, err2 := startServer(ctx, app.Run, o.Options, end, func(c *config.Config) { c.Autoscale, c.Policy.Name = o.Scaler, "threshold" })
 		if err2 != nil {
 			return nil, err2
 		}

@@ -437,6 +437,13 @@ func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
 	return st, nil
 }
 
+// Unfinished is how many records wait or are in flight, from memory: it may be asked many times a second.
+func (q *Queue) Unfinished() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n.stored
+}
+
 // Healthy says why the queue can't take batches now, or nil.
 func (q *Queue) Healthy() error {
 	q.life.RLock()

@@ -168,18 +168,27 @@ func (c *Client) short(ctx context.Context, path string, in, out any) error {
 	return c.Call(ctx, http.MethodPost, "/v1/leases/"+path, in, out)
 }
 
-// QueueDepth is the number of records waiting at the distributor.
-func (c *Client) QueueDepth(ctx context.Context) (int, error) {
+// Stats is the account of the distributor's queue, as far as the scaling of a pool needs it: Accepted, Completed, Dead,
+// Waiting, InFlight, OldestWait.
+func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 	var st struct {
-		Depth *int `json:"depth"`
+		Accepted   int64   `json:"accepted"`
+		Completed  int64   `json:"completed"`
+		Dead       int64   `json:"dead"`
+		Depth      *int64  `json:"depth"`
+		InFlight   int64   `json:"in_flight"`
+		OldestWait float64 `json:"oldest_wait_seconds"`
 	}
 	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &st); err != nil {
-		return 0, err
+		return queue.Stats{}, err
 	}
 	if st.Depth == nil {
-		return 0, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
+		return queue.Stats{}, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
 	}
-	return *st.Depth, nil
+	return queue.Stats{
+		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight,
+		OldestWait: time.Duration(st.OldestWait * float64(time.Second)),
+	}, nil
 }
 
 // StatusError is an answer that is not a success.

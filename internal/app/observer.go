@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/queue"
+)
+
+// observer shows the autoscaler the queue and the pool. The counters of both only ever grow; it tells by how much since it
+// looked last.
+type observer struct {
+	stats func(context.Context) (queue.Stats, error)
+	pool  *analyzer.Pool
+	slots int // of each analyzer: one that has all of them filled is busy for a second each second
+
+	looked   bool
+	accepted int64
+	totals   analyzer.Totals
+	workers  map[string]analyzer.Row
+}
+
+// Observe looks at both. It is for one goroutine at a time, as the controller promises.
+func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
+	q, err := v.stats(ctx)
+	if err != nil {
+		return autoscale.Observation{}, err
+	}
+	p := v.pool.Stats()
+	o := autoscale.Observation{
+		Depth: int(q.Waiting), InFlight: int(q.InFlight), OldestWait: q.OldestWait,
+		Ready: p.Ready, Starting: p.Starting, Draining: p.Draining,
+		Workers: v.rows(p.Analyzers),
+	}
+	if v.looked {
+		// A queue that was set back, by a fresh data folder for one, counts from the start again: then nobody knows.
+		o.Arrived = int(max(0, q.Accepted-v.accepted))
+		o.Completed = int(p.Records - v.totals.Records)
+		o.BusySeconds = (p.BusySeconds - v.totals.BusySeconds) / float64(v.slots)
+	}
+	v.looked, v.accepted, v.totals = true, q.Accepted, p.Totals
+	return o, nil
+}
+
+// rows are the analyzers, each with what it did since the last look.
+func (v *observer) rows(now []analyzer.Row) []autoscale.Worker {
+	before := v.workers
+	v.workers = make(map[string]analyzer.Row, len(now))
+	workers := make([]autoscale.Worker, 0, len(now))
+	for _, r := range now {
+		w := autoscale.Worker{
+			ID: r.ID, State: r.State, Since: r.Since,
+			Completed:   int(r.Records - before[r.ID].Records),
+			BusySeconds: (r.BusySeconds - before[r.ID].BusySeconds) / float64(r.Slots),
+		}
+		if r.InHand > 0 {
+			w.Since = time.Now().Add(-time.Duration(r.HeldFor * float64(time.Second)))
+		}
+		v.workers[r.ID] = r
+		workers = append(workers, w)
+	}
+	return workers
+}
+
+// localObserver can also be asked between two looks, since its queue is in this process.
+type localObserver struct {
+	observer
+	unfinished func() int64
+}
+
+// Peek is how many records are waiting or in flight.
+func (v *localObserver) Peek() int { return int(v.unfinished()) }

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"time"
+
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/policies"
+	"github.com/sluicehq/sluice/queue"
+)
+
+// openPool makes the pool and the autoscaler beside it.
+func (a *App) openPool() (err error) {
+	c := a.o.Config
+	path := a.memoryPath()
+	kept, err := readMemory(path)
+	if err != nil {
+		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "file", path, "error", err)
+	}
+	po := c.Analyzer
+	po.Logger, po.Remote = a.log, a.remote != nil
+	po.Size = kept.sizeNow(time.Now(), c.Autoscale.MinSize, c.Autoscale.MaxSize)
+	var source queue.Leaser = a.remote
+	if a.queue != nil {
+		source = a.queue
+	}
+	if a.pool, err = analyzer.NewPool(source, a.handler(), po); err != nil {
+		return err
+	}
+	so := c.Autoscale
+	so.Logger = a.log
+	if so.Policy, err = a.policy(path, kept); err != nil {
+		return err
+	}
+	a.scaler, err = autoscale.New(a.pool, a.observer(), so)
+	return err
+}
+
+// observer looks at the queue, wherever it is, and at the pool.
+func (a *App) observer() autoscale.Observer {
+	v := observer{pool: a.pool, slots: a.o.Config.Analyzer.Slots}
+	if a.queue == nil {
+		v.stats = a.remote.Stats
+		return &v
+	}
+	v.stats = a.queue.Stats
+	return &localObserver{v, a.queue.Unfinished}
+}
+
+// memoryPath is the file for what is learned; empty for none.
+func (a *App) memoryPath() string {
+	c := a.o.Config
+	switch {
+	case c.Policy.State != "":
+		return c.Policy.State
+	case a.queue != nil:
+		return filepath.Join(c.Queue.Dir, "autoscaler.json")
+	}
+	return ""
+}
+
+// policy builds the one in charge, with what an earlier process has learned.
+func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
+	c := a.o.Config
+	p, err := policies.New(c.Policy.Name, c.PolicyOptions())
+	if err != nil {
+		return nil, err
+	}
+	m := &memory{path: path, log: a.log, size: a.pool.Size, writes: make(chan memoryFile, 1)}
+	if slo, ok := p.(*autoscale.SLO); ok {
+		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
+		restore(a, kept, "slo", slo.Restore)
+	}
+	m.Policy = p
+	if path == "" {
+		return p, nil
+	}
+	a.memory = m
+	return m, nil
+}
+
+// restore gives a part back what it knew. What it cannot use is told, and it learns anew.
+func restore[S any](a *App, kept memoryFile, name string, into func(S) error) {
+	text, ok := kept.Parts[name]
+	if !ok {
+		return
+	}
+	var state S
+	err := json.Unmarshal(text, &state)
+	if err == nil {
+		err = into(state)
+	}
+	if err != nil {
+		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "part", name, "error", err)
+	}
+}
