@@ -69,6 +69,9 @@ func (p *Pool) work(h *hand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	spent := time.Since(h.since)
+	if done.Batches > 0 {
+		done.ServiceSeconds = spent.Seconds()
+	}
 	delete(h.w.hands, h)
 	h.w.totals.add(done)
 	h.w.busy += spent

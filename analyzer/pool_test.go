@@ -225,7 +225,10 @@ func TestAnAckIsRepeatedWhileTheQueueIsDown(t *testing.T) {
 				synctest.Wait()
 				q.sawOnly(t, b, c.told...)
 				s := p.end(t, q)
-				s.BusySeconds = 0
+				if (s.ServiceSeconds > 0) != (s.Batches > 0) || s.ServiceSeconds > s.BusySeconds {
+					t.Errorf("%v s of service in %v busy ones for %d batches", s.ServiceSeconds, s.BusySeconds, s.Batches)
+				}
+				s.BusySeconds, s.ServiceSeconds = 0, 0
 				if s.Totals != c.wants {
 					t.Errorf("totals %+v, want %+v", s.Totals, c.wants)
 				}
@@ -396,7 +399,7 @@ func TestStatsJSON(t *testing.T) {
 	}
 	got, err := json.Marshal(p.Stats())
 	want := `{"size":2,"ready":0,"stuck":0,"starting":2,"draining":0,"busy":0,"abandoned":0,"batches":0,"records":0,"bytes":0,` +
-		`"failed_batches":0,"failed_records":0,"handed_back_batches":0,"late_batches":0,"panics":0,"busy_seconds":0,"analyzers":[]}`
+		`"failed_batches":0,"failed_records":0,"handed_back_batches":0,"late_batches":0,"panics":0,"busy_seconds":0,"service_seconds":0,"analyzers":[]}`
 	if err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}

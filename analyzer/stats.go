@@ -41,6 +41,9 @@ type Totals struct {
 	Panics int64 `json:"panics"` // of the handler
 	// BusySeconds is the time that batches spent in hand, added up over all slots, present ones up to now.
 	BusySeconds float64 `json:"busy_seconds"`
+	// ServiceSeconds is the part of it that the acknowledged batches took, so that Records / ServiceSeconds is the rate of
+	// a slot.
+	ServiceSeconds float64 `json:"service_seconds"`
 }
 
 // Row is one analyzer that is present.
@@ -48,13 +51,14 @@ type Row struct {
 	ID          string    `json:"id"`
 	State       string    `json:"state"`
 	Slots       int       `json:"slots"`
-	InHand      int       `json:"in_hand"`        // batches
-	Batches     int64     `json:"batches"`        // acknowledged
-	Records     int64     `json:"records"`        // done
-	Failed      int64     `json:"failed_batches"` // handed back as failed
-	BusySeconds float64   `json:"busy_seconds"`   // as in Totals
-	HeldFor     float64   `json:"held_seconds"`   // how long it has had the oldest of these batches in hand
-	Since       time.Time `json:"since"`          // when it was started
+	InHand      int       `json:"in_hand"`         // batches
+	Batches     int64     `json:"batches"`         // acknowledged
+	Records     int64     `json:"records"`         // done
+	Failed      int64     `json:"failed_batches"`  // handed back as failed
+	BusySeconds float64   `json:"busy_seconds"`    // as in Totals
+	Service     float64   `json:"service_seconds"` // as in Totals
+	HeldFor     float64   `json:"held_seconds"`    // how long it has had the oldest of these batches in hand
+	Since       time.Time `json:"since"`           // when it was started
 }
 
 // add counts a batch that is not in hand any more, but for its time.
@@ -67,6 +71,7 @@ func (t *Totals) add(o Totals) {
 	t.HandedBack += o.HandedBack
 	t.Late += o.Late
 	t.Panics += o.Panics
+	t.ServiceSeconds += o.ServiceSeconds
 }
 
 // Stats returns a snapshot.
@@ -106,7 +111,7 @@ func (p *Pool) row(w *worker, now time.Time) Row {
 	row := Row{
 		ID: w.id, State: StateIdle, Slots: p.o.Slots, InHand: len(w.hands),
 		Batches: w.totals.Batches, Records: w.totals.Records, Failed: w.totals.FailedBatches,
-		BusySeconds: w.busyUntil(now).Seconds(), Since: w.since,
+		BusySeconds: w.busyUntil(now).Seconds(), Service: w.totals.ServiceSeconds, Since: w.since,
 	}
 	for h := range w.hands {
 		row.HeldFor = max(row.HeldFor, now.Sub(h.since).Seconds())

@@ -62,7 +62,7 @@ type Observation struct {
 	InFlight    int           // records taken by workers and not finished; zero where a record counts as waiting until it is finished
 	Arrived     int           // records that came since the last check with a reading
 	Completed   int           // records finished by this pool since the last check with a reading
-	BusySeconds float64       // worker-seconds of service spent since the last check with a reading
+	BusySeconds float64       // worker-seconds of service that the completed records took
 
 	// Workers is every worker, those that drain included, the oldest first. Nil means that the pool does not tell them
 	// apart; Ready, Starting and Draining count them all the same.
@@ -75,7 +75,7 @@ type Worker struct {
 	State       string    // one of the Worker constants
 	Since       time.Time // since when it is in that state; zero when unknown
 	Completed   int       // records it finished since the last check with a reading
-	BusySeconds float64   // seconds of service it spent since the last check with a reading
+	BusySeconds float64   // seconds of service that they took
 }
 
 // States of a [Worker].

@@ -38,7 +38,7 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 		// A queue that was set back, by a fresh data folder for one, counts from the start again: then nobody knows.
 		o.Arrived = int(max(0, q.Accepted-v.accepted))
 		o.Completed = int(p.Records - v.totals.Records)
-		o.BusySeconds = (p.BusySeconds - v.totals.BusySeconds) / float64(v.slots)
+		o.BusySeconds = (p.ServiceSeconds - v.totals.ServiceSeconds) / float64(v.slots)
 	}
 	v.looked, v.accepted, v.totals = true, q.Accepted, p.Totals
 	return o, nil
@@ -53,7 +53,7 @@ func (v *observer) rows(now []analyzer.Row) []autoscale.Worker {
 		w := autoscale.Worker{
 			ID: r.ID, State: r.State, Since: r.Since,
 			Completed:   int(r.Records - before[r.ID].Records),
-			BusySeconds: (r.BusySeconds - before[r.ID].BusySeconds) / float64(r.Slots),
+			BusySeconds: (r.Service - before[r.ID].Service) / float64(r.Slots),
 		}
 		if r.InHand > 0 {
 			w.Since = time.Now().Add(-time.Duration(r.HeldFor * float64(time.Second)))
