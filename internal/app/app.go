@@ -61,7 +61,7 @@ type App struct {
 	remote   *remote.Client
 	pool     *analyzer.Pool
 	scaler   *autoscale.Controller
-	memory   *memory // what the autoscaler learns; nil where nothing is kept
+	memory   *keeper // what the autoscaler learns; nil where nothing is kept
 	api      *api.Server
 	stopping atomic.Bool
 }

@@ -68,7 +68,7 @@ func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &memory{path: path, log: a.log, size: a.pool.Size, writes: make(chan memoryFile, 1)}
+	m := &keeper{path: path, log: a.log, size: a.pool.Size, writes: make(chan memoryFile, 1)}
 	if slo, ok := p.(*autoscale.SLO); ok {
 		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
 		restore(a, kept, "slo", slo.Restore)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -20,8 +21,12 @@ func decisionsCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 With --diagnose it answers from the ledger: why is it not scaling up, why is it scaling up too much, why is it oscillating;
-with the setting to change.`
+with the setting to change.
+
+With --explain it shows with each decision what the autoscaler saw, what the policy believed, and what would have to change
+for another outcome; without it, that of the newest.`
 	diagnose := cmd.Flags().Bool("diagnose", false, "read the whole ledger and say what is wrong with the settings")
+	explain := cmd.Flags().Bool("explain", false, "say with each decision what it was made on")
 	limit := cmd.Flags().IntP("limit", "n", 30, "how many decisions to show, the newest last; 0 shows all")
 	actions := cmd.Flags().Bool("actions", false, "only those that changed the size")
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
@@ -53,7 +58,7 @@ with the setting to change.`
 		if c.JSON {
 			return printJSON(cmd.OutOrStdout(), api.Decisions{Decisions: rows, Settings: answer.Settings})
 		}
-		return printDecisions(cmd.OutOrStdout(), rows)
+		return printDecisions(cmd.OutOrStdout(), rows, *explain)
 	}, config.Client)
 }
 
@@ -67,14 +72,15 @@ func onlyActions(rows []autoscale.Decision) []autoscale.Decision {
 	return kept
 }
 
-func printDecisions(w io.Writer, rows []autoscale.Decision) error {
+func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error {
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "no decisions yet")
 		return err
 	}
+	var details []string
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TIME\tDEPTH\tSIZE\tACTION\tREASON")
-	for _, d := range rows {
+	for i, d := range rows {
 		depth := "unknown"
 		if d.DepthKnown {
 			depth = thousands(int64(d.Depth))
@@ -84,8 +90,60 @@ func printDecisions(w io.Writer, rows []autoscale.Decision) error {
 			size += " -> " + strconv.Itoa(d.NewSize)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", d.Time.Local().Format(time.TimeOnly), depth, size, d.Action, d.Reason+clamped(d))
+		details = explained(d)
+		if explain {
+			for _, line := range details {
+				fmt.Fprintf(t, "\t\t\t\t  %s\n", line)
+			}
+		} else if i == len(rows)-1 && len(details) > 0 {
+			t.Flush()
+			fmt.Fprintf(w, "\nThe newest, at %s:\n", d.Time.Local().Format(time.TimeOnly))
+			for _, line := range details {
+				fmt.Fprintf(w, "  %s\n", line)
+			}
+		}
 	}
 	return t.Flush()
+}
+
+// explained says on several lines what a decision was made on; none when nobody said.
+func explained(d autoscale.Decision) (lines []string) {
+	if s := d.Saw; s != nil {
+		line := fmt.Sprintf("saw: %s in flight, the oldest for %s; %s came and %s were done in %ss of work; %d ready, %d starting, %d draining",
+			thousands(int64(s.InFlight)), config.FormatDuration(time.Duration(s.OldestWaitSeconds*1000)*time.Millisecond),
+			thousands(int64(s.Arrived)), thousands(int64(s.Completed)), brief(s.BusySeconds), s.Ready, s.Starting, s.Draining)
+		if s.Stuck > 0 {
+			line += fmt.Sprintf(", %d stuck", s.Stuck)
+		}
+		lines = append(lines, line)
+	}
+	if e := d.Explanation; e != nil {
+		var parts []string
+		for _, n := range e.Estimates {
+			parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(n.Name, "_", " "), brief(n.Value)))
+		}
+		if len(parts) > 0 {
+			lines = append(lines, "believed: "+strings.Join(parts, ", "))
+		}
+		if e.Otherwise != "" {
+			lines = append(lines, "otherwise: "+e.Otherwise)
+		}
+	}
+	if d.WakeAt > 0 {
+		lines = append(lines, fmt.Sprintf("looks again at once when %s are unfinished", thousands(int64(d.WakeAt))))
+	}
+	return lines
+}
+
+// brief is a number with as many digits as a person wants to read.
+func brief(x float64) string {
+	switch {
+	case x != 0 && math.Abs(x) < 0.1:
+		return strconv.FormatFloat(x, 'g', 2, 64)
+	case math.Abs(x) < 100:
+		return strings.TrimSuffix(strconv.FormatFloat(x, 'f', 1, 64), ".0")
+	}
+	return thousands(int64(math.Round(x)))
 }
 
 // clamped says which limits changed what the policy had named.

@@ -21,16 +21,17 @@ const (
 	memoryMost     = 1 << 20          // bytes; a larger file is none of ours
 )
 
-// memory keeps what the autoscaler has learned, so that a restart neither shrinks the pool nor forgets. It is a policy around
+// keeper keeps what the autoscaler has learned, so that a restart neither shrinks the pool nor forgets. It is a policy around
 // the one in charge, since only there the state may be read.
-type memory struct {
+type keeper struct {
 	autoscale.Policy
 	path  string
 	log   *slog.Logger
 	size  func() int
 	parts []part
 
-	last    time.Time
+	last    time.Time       // when it was taken down last
+	was     int             // the pool's size then
 	writes  chan memoryFile // holds the newest that is not written yet
 	failing bool            // only of write
 }
@@ -51,13 +52,13 @@ type memoryFile struct {
 }
 
 // Unwrap returns the policy in charge.
-func (m *memory) Unwrap() autoscale.Policy { return m.Policy }
+func (m *keeper) Unwrap() autoscale.Policy { return m.Policy }
 
-// Decide asks the policy in charge and, now and then, takes down what it knows by then.
-func (m *memory) Decide(o autoscale.Observation) autoscale.Proposal {
+// Decide asks the policy in charge and takes down what it knows by then: now and then, and when the size has changed.
+func (m *keeper) Decide(o autoscale.Observation) autoscale.Proposal {
 	p := m.Policy.Decide(o)
-	if d := o.Time.Sub(m.last); d >= memoryEvery || d < 0 {
-		m.last = o.Time
+	if d := o.Time.Sub(m.last); d >= memoryEvery || d < 0 || o.Size != m.was {
+		m.last, m.was = o.Time, o.Size
 		file := m.take()
 		select { // one that is not written yet is out of date
 		case <-m.writes:
@@ -69,7 +70,7 @@ func (m *memory) Decide(o autoscale.Observation) autoscale.Proposal {
 }
 
 // take copies what is known. It may only be called where Decide is, or once nobody calls that any more.
-func (m *memory) take() memoryFile {
+func (m *keeper) take() memoryFile {
 	f := memoryFile{Version: memoryVersion, SavedAt: time.Now().UTC().Round(time.Millisecond), Policy: m.Name(), Size: m.size(), Parts: map[string]json.RawMessage{}}
 	for _, p := range m.parts {
 		text, err := json.Marshal(p.state())
@@ -84,7 +85,7 @@ func (m *memory) take() memoryFile {
 
 // start keeps what is known from now on. The function returned ends that, and writes for the last time; then nobody may call
 // Decide any more.
-func (m *memory) start() (stop func()) {
+func (m *keeper) start() (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -105,7 +106,7 @@ func (m *memory) start() (stop func()) {
 }
 
 // write replaces the file as a whole. What was learned can be learned again, so that a failure is told once and no more.
-func (m *memory) write(f memoryFile) {
+func (m *keeper) write(f memoryFile) {
 	err := writeWhole(m.path, f)
 	if err != nil && !m.failing {
 		m.log.Warn("what the autoscaler has learned is not kept", "file", m.path, "error", err)

@@ -1,0 +1,182 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/memory"
+)
+
+// TestObserverCountsSinceItLooked lets two analyzers work off ten batches of ten records, a second each.
+func TestObserverCountsSinceItLooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, err := memory.New(memory.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		handler := analyzer.HandlerFunc(func(context.Context, *sluice.Batch) error { time.Sleep(time.Second); return nil })
+		pool, err := analyzer.NewPool(q, handler, analyzer.Options{Name: "a", Size: 2, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); pool.Run(ctx) }()
+		v := &observer{stats: q.Stats, pool: pool, slots: 1}
+		look := func() autoscale.Observation {
+			t.Helper()
+			synctest.Wait()
+			o, err := v.Observe(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o
+		}
+		if o := look(); o.Arrived != 0 || o.Ready != 2 || len(o.Workers) != 2 || o.Workers[0].State != autoscale.WorkerIdle {
+			t.Errorf("before anything came: %+v", o)
+		}
+		for range 10 {
+			put(t, q, 10)
+		}
+		if o := look(); o.Arrived != 100 || o.Completed != 0 || o.Depth != 80 || o.InFlight != 20 {
+			t.Errorf("after 100 came: %+v", o)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		o := look()
+		if o.Arrived != 0 || o.Completed != 40 || o.BusySeconds != 4 || o.Depth != 40 || o.InFlight != 20 || o.OldestWait != 2500*time.Millisecond {
+			t.Errorf("2.5 s later: %+v, want 40 done in 4 s of service", o)
+		}
+		w := o.Workers[1]
+		if w.ID != "a-2" || w.State != autoscale.WorkerBusy || w.Completed != 20 || w.BusySeconds != 2 || time.Since(w.Since) != 500*time.Millisecond {
+			t.Errorf("the second worker: %+v, want busy for half a second, 20 records in 2 s", w)
+		}
+		if o := look(); o.Completed != 0 || o.BusySeconds != 0 {
+			t.Errorf("looked twice at once: %+v", o)
+		}
+		stop()
+		<-ended
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestObserverDoesNotGuess(t *testing.T) {
+	down := errors.New("no route")
+	v := &observer{stats: func(context.Context) (queue.Stats, error) { return queue.Stats{}, down }}
+	if _, err := v.Observe(t.Context()); !errors.Is(err, down) {
+		t.Errorf("error %v, want that of the queue", err)
+	}
+}
+
+func put(t *testing.T, q queue.Queue, records int) {
+	t.Helper()
+	lines := bytes.Repeat([]byte("{\"body\":\"x\"}\n"), records)
+	if err := q.Put(t.Context(), sluice.NewBatch(lines, records, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// counter is a policy that learns how often it was asked.
+type counter struct{ asked int }
+
+func (*counter) Name() string { return "counter" }
+
+func (c *counter) Decide(o autoscale.Observation) autoscale.Proposal {
+	c.asked++
+	return autoscale.Proposal{Size: o.Size}
+}
+
+func TestMemoryOutlivesTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "autoscaler.json")
+		c := &counter{}
+		m := &keeper{Policy: c, path: path, log: slog.New(slog.DiscardHandler), size: func() int { return 7 },
+			parts: []part{{"counter", func() any { return c.asked }}}, writes: make(chan memoryFile, 1)}
+		stop := m.start()
+		begin := time.Now()
+		ask := func(after time.Duration, want string) {
+			t.Helper()
+			m.Decide(autoscale.Observation{Time: begin.Add(after), Size: 7})
+			synctest.Wait()
+			f, err := readMemory(path)
+			if err != nil || f.Size != 7 || f.Policy != "counter" || string(f.Parts["counter"]) != want {
+				t.Errorf("after %v: %+v, %v; want %s", after, f, err, want)
+			}
+		}
+		ask(0, "1")
+		ask(5*time.Second, "1") // not each time
+		ask(12*time.Second, "3")
+		m.Decide(autoscale.Observation{Time: begin.Add(12 * time.Second), Size: 7})
+		m.Decide(autoscale.Observation{Time: begin.Add(13 * time.Second), Size: 8}) // a new size is taken down at once
+		synctest.Wait()
+		if f, _ := readMemory(path); string(f.Parts["counter"]) != "5" {
+			t.Errorf("after a new size: %+v, want 5", f)
+		}
+		m.Decide(autoscale.Observation{Time: begin.Add(13 * time.Second)})
+		stop()
+		if f, err := readMemory(path); err != nil || string(f.Parts["counter"]) != "6" {
+			t.Errorf("in the end: %+v, %v; want 6", f, err)
+		}
+		left, _ := filepath.Glob(path + ".*")
+		if len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+func TestMemoryThatCannotBeUsed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "autoscaler.json")
+	if f, err := readMemory(path); err != nil || f.Version != 0 {
+		t.Errorf("no file: %+v, %v; want nothing", f, err)
+	}
+	for _, text := range []string{"", "{", `{"version": 2}`, `{"version": 1, "size": "many"}`, strings.Repeat(" ", memoryMost+1)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := readMemory(path); err == nil || f.Size != 0 {
+			t.Errorf("%.20q: %+v, %v; want an error", text, f, err)
+		}
+	}
+	now := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		file memoryFile
+		want int
+	}{
+		{memoryFile{}, 2},
+		{memoryFile{Version: 1, SavedAt: now.Add(-time.Minute), Size: 7}, 7},
+		{memoryFile{Version: 1, SavedAt: now.Add(-time.Minute), Size: 70}, 10},
+		{memoryFile{Version: 1, SavedAt: now.Add(-time.Minute), Size: -1}, 2},
+		{memoryFile{Version: 1, SavedAt: now.Add(-time.Hour), Size: 7}, 2},
+		{memoryFile{Version: 1, SavedAt: now.Add(time.Minute), Size: 7}, 2},
+	} {
+		if got := c.file.sizeNow(now, 2, 10); got != c.want {
+			t.Errorf("%+v: size %d, want %d", c.file, got, c.want)
+		}
+	}
+}
+
+// TestMemoryOfAFullDiskIsToldOnce writes where nothing can be written.
+func TestMemoryOfAFullDiskIsToldOnce(t *testing.T) {
+	var said strings.Builder
+	m := &keeper{Policy: &counter{}, path: filepath.Join(t.TempDir(), "missing", "autoscaler.json"),
+		log: slog.New(slog.NewTextHandler(&said, nil)), size: func() int { return 1 }}
+	for range 3 {
+		m.write(m.take())
+	}
+	if n := strings.Count(said.String(), "is not kept"); n != 1 {
+		t.Errorf("told %d times, want once:\n%s", n, said.String())
+	}
+}
