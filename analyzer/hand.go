@@ -73,6 +73,9 @@ func (p *Pool) work(h *hand) {
 		done.ServiceSeconds = spent.Seconds()
 	}
 	delete(h.w.hands, h)
+	if len(h.w.hands) == 0 && !h.w.draining {
+		h.w.changed = time.Now()
+	}
 	h.w.totals.add(done)
 	h.w.busy += spent
 	p.totals.add(done)

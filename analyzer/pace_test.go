@@ -37,7 +37,7 @@ func TestStuckAnalyzersAreToldAndLeaveFirst(t *testing.T) {
 		}
 		i := slices.IndexFunc(s.Analyzers, func(r analyzer.Row) bool { return r.State == analyzer.StateStuck })
 		stuck := s.Analyzers[i]
-		if stuck.HeldFor < 20 || stuck.InHand != 1 {
+		if held := time.Since(stuck.StateSince); held < 20*time.Second || stuck.InHand != 1 {
 			t.Errorf("row %+v, want it to tell for how long", stuck)
 		}
 

@@ -225,12 +225,13 @@ func (p *Pool) members(which func(*worker) bool) []*worker {
 
 func (p *Pool) start() {
 	p.started++
+	now := time.Now()
 	w := &worker{
 		id:     fmt.Sprintf("%s-%d", p.o.Name, p.started),
 		number: p.started,
-		since:  time.Now(),
-		hands:  map[*hand]struct{}{},
-		wake:   make(chan struct{}, 1),
+		since:  now, changed: now,
+		hands: map[*hand]struct{}{},
+		wake:  make(chan struct{}, 1),
 	}
 	p.workers = append(p.workers, w)
 	p.wg.Add(1)
@@ -241,13 +242,14 @@ func (p *Pool) drain(w *worker) {
 	if w.draining {
 		return
 	}
-	w.draining, w.deadline = true, time.Now().Add(p.o.DrainTimeout)
+	w.draining, w.changed = true, time.Now()
+	w.deadline = w.changed.Add(p.o.DrainTimeout)
 	w.stopLeasing()
 	w.poke()
 }
 
 func (p *Pool) recall(w *worker) {
-	w.draining, w.cut = false, false
+	w.draining, w.cut, w.changed = false, false, time.Now()
 	w.poke()
 }
 

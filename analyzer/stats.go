@@ -57,7 +57,7 @@ type Row struct {
 	Failed      int64     `json:"failed_batches"`  // handed back as failed
 	BusySeconds float64   `json:"busy_seconds"`    // as in Totals
 	Service     float64   `json:"service_seconds"` // as in Totals
-	HeldFor     float64   `json:"held_seconds"`    // how long it has had the oldest of these batches in hand
+	StateSince  time.Time `json:"state_since"`     // since when it is in its state; busy and stuck: since it got the oldest batch in hand
 	Since       time.Time `json:"since"`           // when it was started
 }
 
@@ -113,9 +113,6 @@ func (p *Pool) row(w *worker, now time.Time) Row {
 		Batches: w.totals.Batches, Records: w.totals.Records, Failed: w.totals.FailedBatches,
 		BusySeconds: w.busyUntil(now).Seconds(), Service: w.totals.ServiceSeconds, Since: w.since,
 	}
-	for h := range w.hands {
-		row.HeldFor = max(row.HeldFor, now.Sub(h.since).Seconds())
-	}
 	switch {
 	case w.draining:
 		row.State = StateDraining
@@ -125,6 +122,15 @@ func (p *Pool) row(w *worker, now time.Time) Row {
 		row.State = StateBusy
 	case !w.ready:
 		row.State = StateStarting
+	}
+	row.StateSince = w.changed
+	if row.State == StateBusy || row.State == StateStuck {
+		row.StateSince = now
+		for h := range w.hands {
+			if h.since.Before(row.StateSince) {
+				row.StateSince = h.since
+			}
+		}
 	}
 	return row
 }

@@ -21,7 +21,8 @@ type worker struct {
 	since  time.Time
 	wake   chan struct{} // something changed: look again
 
-	ready       bool // has asked for work
+	ready       bool      // has asked for work
+	changed     time.Time // when it became ready, idle, or began to drain
 	draining    bool
 	deadline    time.Time // end of the drain
 	cut         bool      // the deadline is over, and what was in hand then has been cut off
@@ -95,7 +96,10 @@ func (p *Pool) next(w *worker) step {
 		return step{}
 	}
 	ctx, cancel := context.WithCancel(p.calls)
-	w.ready, w.cancelLease = true, cancel
+	if !w.ready {
+		w.ready, w.changed = true, time.Now()
+	}
+	w.cancelLease = cancel
 	return step{lease: ctx, free: p.o.Slots - len(w.hands)}
 }
 

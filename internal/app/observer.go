@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
@@ -50,16 +49,12 @@ func (v *observer) rows(now []analyzer.Row) []autoscale.Worker {
 	v.workers = make(map[string]analyzer.Row, len(now))
 	workers := make([]autoscale.Worker, 0, len(now))
 	for _, r := range now {
-		w := autoscale.Worker{
-			ID: r.ID, State: r.State, Since: r.Since,
+		workers = append(workers, autoscale.Worker{
+			ID: r.ID, State: r.State, Since: r.StateSince,
 			Completed:   int(r.Records - before[r.ID].Records),
 			BusySeconds: (r.Service - before[r.ID].Service) / float64(r.Slots),
-		}
-		if r.InHand > 0 {
-			w.Since = time.Now().Add(-time.Duration(r.HeldFor * float64(time.Second)))
-		}
+		})
 		v.workers[r.ID] = r
-		workers = append(workers, w)
 	}
 	return workers
 }
