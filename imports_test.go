@@ -44,6 +44,8 @@ var bans = []struct {
 		"the API answers for the rooms it is given"},
 	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"results know what was counted, not where it came from"},
+	{"internal/traces", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/...", "analyzer/..."},
+		"reading a trace starts nothing and asks nobody"},
 	{"internal/app", []string{"internal/cli"},
 		"the command line calls the application"},
 }

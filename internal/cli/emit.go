@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -194,65 +193,6 @@ func verifyLine(p emitter.VerifyProgress) string {
 		line += "  (no answer, trying again)"
 	}
 	return line
-}
-
-// progress is one line that changes in place on a terminal. Elsewhere it is printed now and then.
-type progress struct {
-	w        io.Writer
-	terminal bool
-	open     bool // a line stands without its end
-	last     time.Time
-}
-
-func newProgress(w io.Writer) *progress { return &progress{w: w, terminal: isTerminal(w)} }
-
-// quietly is how often a progress line is printed where it can't change in place.
-const quietly = 10 * time.Second
-
-func (p *progress) show(line string) {
-	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
-		p.open = true
-		return
-	}
-	if now := time.Now(); now.Sub(p.last) >= quietly {
-		p.last = now
-		fmt.Fprintln(p.w, line)
-	}
-}
-
-func (p *progress) done() {
-	if p.open {
-		fmt.Fprintln(p.w)
-		p.open = false
-	}
-}
-
-// every shows a line again and again until the returned function is called, which shows it a last time.
-func (p *progress) every(interval time.Duration, line func() string) (stop func()) {
-	quit, ended := make(chan struct{}), make(chan struct{})
-	p.last = time.Now()
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				p.show(line())
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-		p.last = time.Time{}
-		p.show(line())
-		p.done()
-		p.last = time.Now()
-	}
 }
 
 func indent(s string) string {

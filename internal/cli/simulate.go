@@ -17,15 +17,17 @@ import (
 	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/autoscale/simulate"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/traces"
 )
 
 // simulateFlags are all flags of simulate. They describe a pool that does not exist, so none of them comes from a
 // configuration file or the environment.
 type simulateFlags struct {
-	trace, timeline, svg string
-	policies, set        []string
-	preset, variant      string
-	json                 bool
+	trace, timeFormat string
+	timeline, svg     string
+	policies, set     []string
+	preset, variant   string
+	json              bool
 
 	rate, scale            float64
 	startup, drain, slo    span
@@ -55,20 +57,23 @@ func simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "simulate", Short: "Replay a trace through scaling policies: what would each have done, and what would it have cost?", Args: noArgs}
 	cmd.Long = cmd.Short + `
 
-The trace is a CSV file with the header second,records. Nothing is started and no server is asked. The same input gives the
-same output, on every machine. The last row, bound, is what nobody can beat: it knows the future.
+The trace is a CSV file with the header second,records, a log file with a time on each line, or a folder of recorded
+history, YYYY-MM-DD.csv; files may be packed with gzip. Nothing is started and no server is asked. The same input gives
+the same output, on every machine. The last row, bound, is what nobody can beat: it knows the future.
 
 Policies: ` + strings.Join(policyNames(), ", ") + `; or all.
 ` + rivalSettings()
 	cmd.Example = `  sluice simulate --trace trace.csv --rate 12.5
   sluice simulate --trace trace.csv.gz --rate 12.5 --startup 5s --max-size 40 --slo 30s --policy slo,threshold,hpa
   sluice simulate --trace trace.csv --rate 12.5 --policy hpa --set hpa.target=100 --timeline hpa.csv
+  sluice simulate --trace access.log.gz --rate 12.5
+  sluice simulate --trace app.log --time-format '%d.%m.%Y %H:%M:%S' --rate 12.5
   sluice simulate --trace trace.csv --rate 12.5 --preset bursty --policy threshold --json`
 	d := autoscale.DefaultOptions()
 	f := &simulateFlags{checkInterval: span(d.CheckInterval), cooldown: span(d.Cooldown), slo: span(30 * time.Second)}
 	fl := cmd.Flags()
 	fl.SortFlags = false
-	fl.StringVar(&f.trace, "trace", "", "arrivals, a CSV `file` of second,records, plain or gzip; - is standard input")
+	addTraceFlags(fl, &f.trace, &f.timeFormat)
 	fl.StringSliceVar(&f.policies, "policy", ownPolicies, "`names` of the policies to compare; see above")
 	fl.Float64Var(&f.rate, "rate", 0, "records a second that one busy analyzer completes; has to be given")
 	fl.Var(&f.startup, "startup", "from the decision until an analyzer takes work, in whole seconds")
@@ -94,7 +99,7 @@ Policies: ` + strings.Join(policyNames(), ", ") + `; or all.
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := f.simulation(cmd)
 		if err != nil {
-			return usageError{inFlagNames(err)}
+			return err
 		}
 		return s.run(cmd)
 	}
@@ -139,7 +144,7 @@ func inFlagNames(err error) error { return errors.New(flagNames.Replace(err.Erro
 // simulation is the flags, read and checked: everything is known to fit before anything is written.
 type simulation struct {
 	flags    *simulateFlags
-	trace    *simulate.Trace
+	trace    *traces.Trace
 	options  simulate.Options
 	names    []string
 	policies []autoscale.Policy // fresh ones, in the order of names
@@ -156,8 +161,9 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 	changed := cmd.Flags().Changed
 	note(f.applyPreset(changed))
 	if f.trace == "" {
-		note(errors.New("--trace is missing, want a CSV file of second,records, such as --trace trace.csv"))
+		note(errTraceMissing)
 	}
+	note(checkTimeFormat(f.timeFormat))
 	if !changed("rate") {
 		note(errors.New("--rate is missing, want the records a second that one busy analyzer completes, such as --rate 12.5"))
 		f.rate = 1 // for the checks below
@@ -193,13 +199,17 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 	variant, err := f.findVariant()
 	note(err)
 	if len(errs) > 0 {
-		return nil, errors.Join(errs...) // without reading a trace that may be long, or come from a pipe
+		// Without reading a trace that may be long, or come from a pipe.
+		return nil, usageError{inFlagNames(errors.Join(errs...))}
 	}
-	if s.trace, err = readTrace(f.trace, cmd.InOrStdin()); err != nil {
-		return nil, fmt.Errorf("--trace %s: %w", f.trace, err)
+	if s.trace, err = readTrace(cmd, f.trace, f.timeFormat); err != nil {
+		return nil, err
 	}
 	s.options = variant(s.options, s.trace.Seconds())
-	return s, s.options.Validate()
+	if err := s.options.Validate(); err != nil {
+		return nil, usageError{inFlagNames(err)}
+	}
+	return s, nil
 }
 
 // applyPreset gives the eight settings that were not given themselves the values of the preset.
@@ -243,18 +253,6 @@ func (f *simulateFlags) findVariant() (func(simulate.Options, int) simulate.Opti
 	return nil, fmt.Errorf("unknown variant %q (variants: %s)", f.variant, strings.Join(variantNames(), ", "))
 }
 
-func readTrace(name string, stdin io.Reader) (*simulate.Trace, error) {
-	if name == "-" {
-		return simulate.ReadTrace(stdin, simulate.TraceOptions{})
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the name is said already
-	}
-	defer file.Close()
-	return simulate.ReadTrace(file, simulate.TraceOptions{})
-}
-
 func sameFile(a, b string) bool {
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
@@ -291,6 +289,9 @@ func (s *simulation) run(cmd *cobra.Command) error {
 		}
 	}
 	if s.flags.json {
+		if s.trace.Unknown > 0 {
+			fmt.Fprint(cmd.ErrOrStderr(), wrapped(s.trace.Summary()))
+		}
 		return printJSON(cmd.OutOrStdout(), o.summary())
 	}
 	_, err = io.WriteString(cmd.OutOrStdout(), s.table(o))
@@ -321,12 +322,12 @@ func (s *simulation) play(ctx context.Context, p *progress, timeline *timeline, 
 			}
 		}
 		var err error
-		o.results[i], err = simulate.Run(s.trace, s.policies[i], options)
+		o.results[i], err = simulate.Run(s.trace.Trace, s.policies[i], options)
 		ended <- err
 	}
 	go func() {
 		var err error
-		o.bound, err = simulate.Bound(s.trace, s.options)
+		o.bound, err = simulate.Bound(s.trace.Trace, s.options)
 		ended <- err
 	}()
 	if timeline != nil {
@@ -358,7 +359,7 @@ func (s *simulation) play(ctx context.Context, p *progress, timeline *timeline, 
 			}
 		case <-ctx.Done():
 			// A run can't be interrupted; the process ends right after this, and the runs with it.
-			return outcome{}, errors.New("interrupted; nothing was printed, and a timeline is not whole")
+			return outcome{}, errInterrupted
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -367,27 +368,17 @@ func (s *simulation) play(ctx context.Context, p *progress, timeline *timeline, 
 	return o, nil
 }
 
+// progressLine shows how far all policies are together, and whom it waits for.
 func (s *simulation) progressLine(seconds []atomic.Int64) string {
-	parts := make([]string, len(s.names))
-	done := 0
+	whole := int64(max(1, s.trace.Seconds()-int(s.options.CheckInterval/time.Second)))
+	share := 0.0
+	var left []string
 	for i, name := range s.names {
-		percent := min(100, 100*seconds[i].Load()/int64(max(1, s.trace.Seconds()-int(s.options.CheckInterval/time.Second))))
-		parts[i] = fmt.Sprintf("%s %d %%", name, percent)
-		if percent == 100 {
-			done++
+		part := min(1, float64(seconds[i].Load())/float64(whole))
+		if part < 1 {
+			left = append(left, name)
 		}
+		share += part / float64(len(s.names))
 	}
-	line := "simulating  " + strings.Join(parts, "  ")
-	if done == len(s.names) {
-		line += "  bound ..."
-	}
-	return line
-}
-
-// clear takes the line away again, where there is one.
-func (p *progress) clear() {
-	if p.open {
-		fmt.Fprint(p.w, "\r\x1b[K")
-		p.open = false
-	}
+	return progressBar("simulating", share, strings.Join(append(left, "bound"), ", "))
 }

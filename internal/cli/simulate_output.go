@@ -61,7 +61,7 @@ func (o outcome) summary() simulateSummary {
 
 // table is the outcome for people.
 func (s *simulation) table(o outcome) string {
-	rows := [][]string{{"policy", "cost", "ratio", "late %", "wait p50", "p90", "p99", "max", "max depth", "ups", "downs", "reversals"}}
+	rows := [][]string{{"policy", "cost", "ratio", "late %", "p50", "p90", "p99", "max", "depth", "ups", "downs", "rev"}}
 	for _, r := range o.results {
 		rows = append(rows, []string{
 			r.Policy, thousands(int64(r.Cost)), fmt.Sprintf("%.3f", r.CostRatio), asPercent(r.SLOViolations),
@@ -73,8 +73,12 @@ func (s *simulation) table(o outcome) string {
 
 	var b strings.Builder
 	first := o.results[0]
-	fmt.Fprintf(&b, "%s records in %s s, SLO %v; useful %s worker-seconds\n\n",
+	fmt.Fprintf(&b, "%s records in %s s, SLO %v; useful %s worker-seconds\n",
 		thousands(int64(first.Records)), thousands(int64(s.trace.Seconds())), s.options.SLO, thousands(int64(math.Round(first.Useful))))
+	if summary := s.trace.Summary(); summary != "" {
+		b.WriteString(wrapped(summary))
+	}
+	b.WriteString("\n")
 	writeColumns(&b, rows)
 	simulateNotes(&b, o)
 	return b.String()
@@ -82,23 +86,46 @@ func (s *simulation) table(o outcome) string {
 
 // notes say what the numbers alone would get somebody to misread.
 func simulateNotes(b *strings.Builder, o outcome) {
-	b.WriteString("\ncost is in worker-seconds, ratio is cost over useful, bound is the least that a policy without a late record can pay.\n")
+	b.WriteString("\n" + wrapped("cost is in worker-seconds, ratio is cost over useful, p50 to max are waits, depth is the most records "+
+		"waiting, rev counts reversals, bound is the least that a policy without a late record can pay."))
+	note := func(format string, args ...any) { b.WriteString(wrapped(fmt.Sprintf(format, args...))) }
 	for _, r := range o.results {
 		if r.Unserved > 0 {
-			fmt.Fprintf(b, "%s left %s records waiting, an hour after the trace; they count as late.\n", r.Policy, thousands(int64(r.Unserved)))
+			note("%s left %s records waiting, an hour after the trace; they count as late.", r.Policy, thousands(int64(r.Unserved)))
 		}
 		if float64(r.Cost) < o.bound.Cost-1e-6 {
-			fmt.Fprintf(b, "%s costs less than the bound only because it is late for %s %% of the records.\n", r.Policy, asPercent(r.SLOViolations))
+			note("%s costs less than the bound only because it is late for %s %% of the records.", r.Policy, asPercent(r.SLOViolations))
 		}
 	}
 	if o.bound.Late > 0 {
-		fmt.Fprintf(b, "With this max-size and startup at least %s %% are late whatever the policy; the bound allows for that.\n", asPercent(o.bound.Late))
+		note("With this max-size and startup at least %s %% are late whatever the policy; the bound allows for that.", asPercent(o.bound.Late))
 	}
 }
 
 func asPercent(share float64) string { return fmt.Sprintf("%.3f", 100*share) }
 
 func waitCell(n int) string { return thousands(int64(n)) + "s" }
+
+// wrapped is text in lines of at most 79 characters, each with its end.
+func wrapped(text string) string {
+	var b strings.Builder
+	used := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case used == 0:
+		case used+1+n > 79:
+			b.WriteString("\n")
+			used = 0
+		default:
+			b.WriteString(" ")
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String() + "\n"
+}
 
 // writeColumns writes a table: the first column stands at the left, numbers at the right.
 func writeColumns(b *strings.Builder, rows [][]string) {
