@@ -46,6 +46,8 @@ var bans = []struct {
 		"results know what was counted, not where it came from"},
 	{"internal/traces", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/...", "analyzer/..."},
 		"reading a trace starts nothing and asks nobody"},
+	{"internal/chart", []string{"autoscale/...", "distributor", "emitter", "queue/...", "analyzer/...", "internal/app", "internal/api", "internal/config", "internal/cli"},
+		"a picture knows points and colours, not what they mean"},
 	{"internal/app", []string{"internal/cli"},
 		"the command line calls the application"},
 }
@@ -55,6 +57,7 @@ var behind = map[string]string{
 	"github.com/nats-io/":                  "queue/jetstream",
 	"github.com/prometheus/":               "internal/api",
 	"github.com/spf13/cobra":               "internal/cli",
+	"golang.org/x/image":                   "internal/chart",
 	"go.yaml.in/yaml":                      "internal/config",
 	"golang.org/x/sync/semaphore":          "distributor",
 	"golang.org/x/sync/errgroup":           "internal/app",

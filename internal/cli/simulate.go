@@ -23,11 +23,11 @@ import (
 // simulateFlags are all flags of simulate. They describe a pool that does not exist, so none of them comes from a
 // configuration file or the environment.
 type simulateFlags struct {
-	trace, timeFormat string
-	timeline, svg     string
-	policies, set     []string
-	preset, variant   string
-	json              bool
+	trace, timeFormat  string
+	timeline, svg, png string
+	policies, set      []string
+	preset, variant    string
+	json               bool
 
 	rate, scale            float64
 	startup, drain, slo    span
@@ -96,6 +96,7 @@ Policies: ` + strings.Join(policyNames(), ", ") + `; or all.
 	fl.BoolVar(&f.json, "json", false, "print JSON instead of a table")
 	fl.StringVar(&f.timeline, "timeline", "", "write one row per check to a `file`: .jsonl, .json (both JSON lines) or .csv")
 	fl.StringVar(&f.svg, "svg", "", "draw arrivals, oldest wait and pool size over time into a `file`")
+	fl.StringVar(&f.png, "png", "", "the same as PNG, 1200 by 800 pixels, higher for more than four policies")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := f.simulation(cmd)
 		if err != nil {
@@ -191,7 +192,7 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 	if f.timeline != "" && timelineFormat(f.timeline) == "" {
 		note(fmt.Errorf("--timeline is %q, want a name that ends with .jsonl, .json or .csv", f.timeline))
 	}
-	for _, file := range []string{f.timeline, f.svg} {
+	for _, file := range []string{f.timeline, f.svg, f.png} {
 		if file != "" && sameFile(file, f.trace) {
 			note(fmt.Errorf("%s is the trace itself, want another file to write to", file))
 		}
@@ -269,7 +270,7 @@ func (s *simulation) run(cmd *cobra.Command) error {
 		}
 	}
 	var plots []*plot
-	if s.flags.svg != "" {
+	if s.flags.svg != "" || s.flags.png != "" {
 		for range s.names {
 			plots = append(plots, newPlot(s.trace.Seconds(), s.options.CheckInterval))
 		}
@@ -284,8 +285,8 @@ func (s *simulation) run(cmd *cobra.Command) error {
 		}
 	}
 	if plots != nil {
-		if err := os.WriteFile(s.flags.svg, s.draw(plots), 0o644); err != nil {
-			return fmt.Errorf("--svg: %w", err)
+		if err := writePictures(s.picture(plots, o), s.flags.svg, s.flags.png); err != nil {
+			return err
 		}
 	}
 	if s.flags.json {
