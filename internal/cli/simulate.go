@@ -161,9 +161,7 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 	}
 	changed := cmd.Flags().Changed
 	note(f.applyPreset(changed))
-	if f.trace == "" {
-		note(errTraceMissing)
-	}
+	note(checkTrace(f.trace))
 	note(checkTimeFormat(f.timeFormat))
 	if !changed("rate") {
 		note(errors.New("--rate is missing, want the records a second that one busy analyzer completes, such as --rate 12.5"))
@@ -251,7 +249,8 @@ func (f *simulateFlags) findVariant() (func(simulate.Options, int) simulate.Opti
 			return v.Apply, nil
 		}
 	}
-	return nil, fmt.Errorf("unknown variant %q (variants: %s)", f.variant, strings.Join(variantNames(), ", "))
+	return nil, fmt.Errorf("unknown variant %q (variants: %s)%s", f.variant, strings.Join(variantNames(), ", "),
+		config.DidYouMean(f.variant, variantNames()))
 }
 
 func sameFile(a, b string) bool {

@@ -33,14 +33,17 @@ func (s *simulation) choosePolicies() error {
 		case slices.Contains(s.names[:i], name):
 			errs = append(errs, fmt.Errorf("--policy names %q twice", name))
 		case !slices.Contains(policyNames(), name):
-			errs = append(errs, fmt.Errorf("unknown policy %q (policies: %s)", name, strings.Join(policyNames(), ", ")))
+			errs = append(errs, unknownPolicy(name, policyNames()))
 		}
 	}
 	settings, err := s.flags.policySettings(s.names)
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return err
+	if err != nil {
+		errs = append(errs, err)
 	}
-	for _, name := range s.names {
+	for i, name := range s.names {
+		if !slices.Contains(policyNames(), name) || slices.Contains(s.names[:i], name) {
+			continue // told already
+		}
 		p, err := s.newPolicy(name, settings[name])
 		if err != nil {
 			errs = append(errs, err)
@@ -48,6 +51,10 @@ func (s *simulation) choosePolicies() error {
 		s.policies = append(s.policies, p)
 	}
 	return errors.Join(errs...)
+}
+
+func unknownPolicy(name string, known []string) error {
+	return fmt.Errorf("unknown policy %q (policies: %s)%s", name, strings.Join(known, ", "), config.DidYouMean(name, known))
 }
 
 // policySettings are what --set says, by policy.
@@ -63,7 +70,11 @@ func (f *simulateFlags) policySettings(names []string) (map[string]rivals.Settin
 		case policy == "threshold":
 			errs = append(errs, fmt.Errorf("--set %q: threshold has flags of its own, such as --scale-up-threshold", text))
 		case !slices.Contains(names, policy):
-			errs = append(errs, fmt.Errorf("--set %q: %q is not among the policies compared (%s)", text, policy, strings.Join(names, ", ")))
+			errs = append(errs, fmt.Errorf("--set %q: %q is not among the policies compared (%s)%s", text, policy, strings.Join(names, ", "),
+				config.DidYouMean(policy, names)))
+		case !slices.Contains(settingNames(policy), key):
+			errs = append(errs, fmt.Errorf("--set %q: %s has no setting %q (settings: %s)%s", text, policy, key,
+				strings.Join(settingNames(policy), ", "), config.DidYouMean(key, settingNames(policy))))
 		default:
 			if all[policy] == nil {
 				all[policy] = rivals.Settings{}
@@ -72,6 +83,14 @@ func (f *simulateFlags) policySettings(names []string) (map[string]rivals.Settin
 		}
 	}
 	return all, errors.Join(errs...)
+}
+
+// settingNames are the settings of a policy that --set knows.
+func settingNames(policy string) []string {
+	if policy == "slo" {
+		return sloSettings
+	}
+	return rivals.SettingNames(policy)
 }
 
 func (s *simulation) newPolicy(name string, settings rivals.Settings) (autoscale.Policy, error) {
@@ -117,8 +136,6 @@ func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, err error) {
 			o.LateShare, err = strconv.ParseFloat(value, 64)
 		case "max_reversals":
 			o.MaxReversals, err = strconv.Atoi(value)
-		default:
-			err = fmt.Errorf("no such setting (settings: %s)", strings.Join(sloSettings, ", "))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("--set slo.%s=%s: %w", key, value, err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -59,6 +60,21 @@ func readTrace(cmd *cobra.Command, name, timeFormat string) (*traces.Trace, erro
 			return nil, errInterrupted // a pipe may never answer
 		}
 	}
+}
+
+// checkTrace says what can be said of the trace without reading it.
+func checkTrace(name string) error {
+	if name == "" {
+		return errTraceMissing
+	}
+	if name == "-" {
+		return nil
+	}
+	_, err := os.Stat(name)
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		return fmt.Errorf("--trace %s: %w", name, path.Err)
+	}
+	return err
 }
 
 func checkTimeFormat(text string) error {

@@ -2,6 +2,10 @@ package config
 
 import "strings"
 
+// DidYouMean is the end of a message about an unknown name, such as `; did you mean "slo"?`. It is empty if no known name
+// is near.
+func DidYouMean(word string, known []string) string { return didYouMean(word, known) }
+
 // didYouMean is the end of a message about an unknown name, empty if no known name is near.
 func didYouMean(word string, known []string) string {
 	if len(word) > 64 {
