@@ -1,6 +1,13 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,4 +118,61 @@ func TestDryRunOnlySpeaks(t *testing.T) {
 		t.Errorf("action %s, pool of %d, want a hold and 1: %s", d.Action, st.Pool.Size, d.Reason)
 	}
 	server.stop()
+}
+
+// TestALiveRunAndASimulationAgree plays the same traffic to a pool of real analyzers and to the simulator, with the rate that
+// the real ones had. SLUICE_E2E_LIVE=60 plays a minute and wants them within 5 %, which takes a machine with nothing else to do.
+func TestALiveRunAndASimulationAgree(t *testing.T) {
+	seconds, tolerance := 15, 0.25
+	if n := numberOf(t, "LIVE", 0); n > 0 {
+		seconds, tolerance = n, 0.05
+	} else {
+		t.Parallel()
+	}
+	trace := filepath.Join(t.TempDir(), "trace.csv")
+	var rows strings.Builder
+	rows.WriteString("second,records\n")
+	for s := range seconds {
+		n := 900 + 600*math.Sin(float64(s)/5)
+		if s%20 >= 10 && s%20 < 13 {
+			n += 1500
+		}
+		fmt.Fprintf(&rows, "%d,%d\n", s, int(n))
+	}
+	if err := os.WriteFile(trace, []byte(rows.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bounds := []string{"--min-size", "1", "--max-size", "30", "--check-interval", "1s", "--slo", "3s"}
+	server := serve(t, append([]string{"run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "5ms",
+		"--max-batch-records", "20", "--governor=false"}, bounds...)...)
+	emit(t, server, "--trace", trace, "--batch", "20", "--run-id", "live").account(t)
+	st := server.settled(t)
+	live := workerSeconds(server.decisions(t).Decisions)
+	server.stop()
+
+	rate := float64(st.Pool.Records) / st.Pool.ServiceSeconds
+	out := must(t, append([]string{"simulate", "--trace", trace, "--policy", "slo", "--rate", strconv.FormatFloat(rate, 'f', 3, 64),
+		"--startup", "0s", "--drain", "0s", "--set", "slo.startup=0s", "--json"}, bounds...)...)
+	var simulated struct{ Policies []struct{ Cost float64 } }
+	if err := json.Unmarshal([]byte(out), &simulated); err != nil {
+		t.Fatal(err)
+	}
+	ratio := live / simulated.Policies[0].Cost
+	t.Logf("%.1f worker-seconds live, %.1f simulated with %.1f records/s: ratio %.3f", live, simulated.Policies[0].Cost, rate, ratio)
+	if math.Abs(ratio-1) > tolerance {
+		t.Errorf("ratio %.3f, want within %.0f %% of 1", ratio, 100*tolerance)
+	}
+}
+
+// workerSeconds adds up the pool's size from the first check that saw a record to the last one that saw any unfinished.
+func workerSeconds(rows []autoscale.Decision) (sum float64) {
+	begun := false
+	for i, d := range rows {
+		busy := d.Depth > 0 || d.Saw != nil && (d.Saw.Arrived > 0 || d.Saw.InFlight > 0)
+		begun = begun || busy
+		if i > 0 && begun && busy {
+			sum += float64(d.Size) * d.Time.Sub(rows[i-1].Time).Seconds()
+		}
+	}
+	return sum
 }
