@@ -128,7 +128,7 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 		p := q.parts[(first+i)%len(q.parts)]
 		for len(leases) < want {
 			q.mu.Lock()
-			k := min(want-len(leases), p.ready)
+			k := min(want-len(leases), p.ready, maxPull)
 			p.ready -= k
 			q.mu.Unlock()
 			if k == 0 {

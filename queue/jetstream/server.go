@@ -27,6 +27,9 @@ const (
 	// maxAckPending bounds what is leased or waits for a retry, in batches per partition.
 	maxAckPending = 1 << 16
 
+	// maxPull bounds what one pull asks for: what is asked for has to fit between server and client.
+	maxPull = 32
+
 	callTimeout  = 5 * time.Second  // of one call to the embedded server, an fsync included
 	pullTimeout  = 20 * time.Second // of a pull, which has to be answered, or the server has to be replaced
 	startTimeout = 60 * time.Second // of the server, reading its files included
@@ -117,7 +120,8 @@ func (e *embedded) begin(ctx context.Context, o Options) error {
 		return fmt.Errorf("the queue server did not start on %s; its last words are in the log", o.Dir)
 	}
 	for range 3 {
-		conn, err := nats.Connect("", nats.InProcessServer(srv), nats.NoReconnect(), nats.Name("sluice"))
+		conn, err := nats.Connect("", nats.InProcessServer(srv), nats.NoReconnect(), nats.Name("sluice"),
+			nats.SyncQueueLen(2*maxPull)) // the default is half a megabyte for each pull
 		if err != nil {
 			return fmt.Errorf("connect to the queue server: %w", err)
 		}
