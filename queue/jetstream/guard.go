@@ -16,10 +16,15 @@ type diskGauge struct {
 }
 
 // free returns the free bytes, or -1 where that can't be known.
-func (g *diskGauge) free() int64 {
+func (g *diskGauge) free() int64 { return g.measure(200 * time.Millisecond) }
+
+// freeNow is free, measured anew.
+func (g *diskGauge) freeNow() int64 { return g.measure(0) }
+
+func (g *diskGauge) measure(maxAge time.Duration) int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now := time.Now(); now.Sub(g.taken) > 200*time.Millisecond {
+	if now := time.Now(); now.Sub(g.taken) > maxAge {
 		g.last, _, _ = space(g.dir)
 		g.taken = now
 	}

@@ -34,6 +34,7 @@ type Queue struct {
 	o       Options
 	log     *slog.Logger
 	minFree int64
+	maxDone int64 // bytes of acknowledged messages that may stay in each partition
 	lock    *os.File
 	journal *journal
 	retry   queue.Retry
@@ -54,15 +55,15 @@ type Queue struct {
 	closed  bool
 	n       counts
 	held    map[key]*held
-	bytes   int64     // stored, when Stats last looked
-	first   time.Time // when the oldest stored batch came, then
+	first   time.Time // when the oldest unfinished batch came, as Stats last saw it
 	waiters []chan struct{}
 
 	done chan struct{} // closed by Close; ends the loops
 	wg   sync.WaitGroup
 }
 
-// counts are in records, but for batches.
+// counts are in records, but for batches and bytes. A batch that is acknowledged is in none of them any more, whether its
+// message is deleted yet or not.
 type counts struct {
 	accepted int64
 	stored   int64 // in the partitions' streams
@@ -71,6 +72,7 @@ type counts struct {
 	dropped  int64
 	again    int64 // leases for a second or later attempt
 	batches  int64
+	bytes    int64 // of stored, as the server counts them
 }
 
 // partition is one stream.
@@ -82,6 +84,13 @@ type partition struct {
 
 	ready   int   // batches that a fetch is likely to find; guarded by Queue.mu
 	batches int64 // stored; guarded by Queue.mu
+
+	deleting  sync.Mutex // held while acknowledged messages are deleted; may be taken while put is held
+	done      doneSet    // acknowledged and not yet deleted; guarded by Queue.mu, as the next
+	doneBytes int64      // that they take
+	acks      uint64     // how many there ever were
+
+	deletions atomic.Uint64 // how often there was room made by deleting
 }
 
 // Open takes the data folder for this process and starts the queue in it. A folder that another process uses gives a
@@ -114,7 +123,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		q.release()
 		return nil, err
 	}
-	for _, loop := range []func(){q.sweepLoop, q.guardLoop, func() { q.journal.syncLoop(q.done) }} {
+	for _, loop := range []func(){q.sweepLoop, q.deleteLoop, q.guardLoop, func() { q.journal.syncLoop(q.done) }} {
 		q.wg.Go(loop)
 	}
 	return q, nil
@@ -131,18 +140,25 @@ func (q *Queue) start(ctx context.Context) error {
 		return err
 	}
 	for p := range q.e.streams {
-		q.parts = append(q.parts, &partition{index: p, counted: counted[p]})
+		q.parts = append(q.parts, &partition{index: p, counted: counted[p], done: doneSet{}})
 	}
+	q.maxDone = min(doneBytes, q.o.MaxBytes/int64(len(q.parts))/8)
+	q.recallDone(traces)
 	if err := q.recount(ctx, fresh); err != nil {
 		return err
 	}
 	return q.recall(ctx, traces)
 }
 
-// recount takes the counts from the streams, and completes what the journal missed of the last moments.
+// recount takes the counts from the streams, and completes what the journal missed of the last moments. Batches that were
+// acknowledged are deleted before; those that can't be are left out.
 func (q *Queue) recount(ctx context.Context, fresh bool) error {
 	var n counts
 	for _, p := range q.parts {
+		left, err := q.deleteAtStart(ctx, p)
+		if err != nil {
+			return err
+		}
 		info, records, err := census(ctx, q.e.streams[p.index])
 		if err != nil {
 			return err
@@ -153,9 +169,11 @@ func (q *Queue) recount(ctx context.Context, fresh bool) error {
 			}
 		}
 		p.counted.seq = info.State.LastSeq
-		p.batches, p.ready = int64(info.State.Msgs), int(info.State.Msgs)
-		n.stored += records
-		n.batches += int64(info.State.Msgs)
+		p.batches = int64(info.State.Msgs) - left.batches
+		p.ready = int(p.batches)
+		n.stored += records - left.stored
+		n.batches += p.batches
+		n.bytes += int64(info.State.Bytes) - left.bytes
 		n.accepted += p.counted.records
 	}
 	_, dead, err := census(ctx, q.e.dead)
@@ -252,7 +270,7 @@ func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
 	if err := q.usable(); err != nil {
 		return err
 	}
-	if free := q.disk.free(); free >= 0 && free < q.minFree {
+	if free := q.freeOfDone(); free >= 0 && free < q.minFree {
 		return &queue.FullError{Limit: "min_free_bytes", Bound: q.minFree, Now: free, Hint: "make room on the disk of " + q.o.Dir}
 	}
 	_, err = q.store(ctx, message{id: b.ID, data: data, records: b.Len()})
@@ -307,7 +325,9 @@ func (q *Queue) store(ctx context.Context, m message) (added bool, err error) {
 			return added, err
 		}
 	}
-	return false, &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: q.storedBytes(ctx),
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return false, &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: q.n.bytes,
 		Hint: "wait until analyzers have caught up, or raise max_bytes"}
 }
 
@@ -324,7 +344,11 @@ func (q *Queue) storeIn(ctx context.Context, p *partition, m message) (bool, err
 	// Whoever asks may leave, but a message half given away would be an open question: it is always seen through.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
+	before := p.deletions.Load()
 	ack, err := q.e.publish.PublishMsg(ctx, msg, js.WithMsgID(m.id))
+	if isStreamFull(err) && (q.deleteNow(p) || p.deletions.Load() != before) { // it was full of what is done with
+		ack, err = q.e.publish.PublishMsg(ctx, msg, js.WithMsgID(m.id))
+	}
 	if err != nil {
 		if api, ok := errors.AsType[*js.APIError](err); ok {
 			return false, api
@@ -345,6 +369,7 @@ func (q *Queue) storeIn(ctx context.Context, p *partition, m message) (bool, err
 	q.mu.Lock()
 	q.n.stored += int64(m.records)
 	q.n.batches++
+	q.n.bytes += storedBytes(msg.Subject, msg.Header, msg.Data)
 	switch {
 	case m.revived:
 		q.n.dead -= int64(m.records)
@@ -374,76 +399,6 @@ func (q *Queue) wake(k int) {
 	}
 }
 
-func (q *Queue) storedBytes(ctx context.Context) (bytes int64) {
-	for _, s := range q.e.streams {
-		if info, err := s.Info(ctx); err == nil {
-			bytes += int64(info.State.Bytes)
-		}
-	}
-	return bytes
-}
-
-// Stats counts; see [queue.Queue].
-func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if q.e == nil {
-		return queue.Stats{}, queue.ErrClosed
-	}
-	st := queue.Stats{LimitBytes: q.o.MaxBytes, FreeBytes: q.disk.free(), Durability: string(q.o.Durability)}
-	var first time.Time
-	if q.down.Load() == nil {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
-		for _, s := range q.e.streams {
-			info, err := s.Info(ctx)
-			if err != nil {
-				return queue.Stats{}, fmt.Errorf("%w: %v", queue.ErrUnavailable, err)
-			}
-			st.Bytes += int64(info.State.Bytes)
-			if info.State.Msgs > 0 && (first.IsZero() || info.State.FirstTime.Before(first)) {
-				first = info.State.FirstTime
-			}
-		}
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.down.Load() == nil {
-		q.bytes, q.first = st.Bytes, first
-	} else { // as it was when last seen
-		st.Bytes, first = q.bytes, q.first
-	}
-	for _, h := range q.held { // batches that were moved are older than their place in the stream
-		if h.batch != nil && (first.IsZero() || h.batch.Accepted.Before(first)) {
-			first = h.batch.Accepted
-		}
-	}
-	if !first.IsZero() {
-		st.OldestWait = max(time.Since(first), 0)
-	}
-	n := q.n
-	var movedOpen, movedWaiting int64 // records that are in two places
-	for _, h := range q.held {
-		if h.open {
-			movedOpen += int64(h.moved)
-		} else {
-			movedWaiting += int64(h.moved)
-		}
-	}
-	st.Accepted, st.Dead, st.Dropped = n.accepted, n.dead, n.dropped
-	st.Completed = n.accepted - n.dead - n.stored + movedOpen + movedWaiting
-	st.Waiting, st.InFlight = n.stored-n.inFlight-movedWaiting, n.inFlight-movedOpen
-	st.Batches, st.Redelivers = n.batches, n.again
-	return st, nil
-}
-
-// Unfinished is how many records wait or are in flight, from memory: it may be asked many times a second.
-func (q *Queue) Unfinished() int64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.n.stored
-}
-
 // Healthy says why the queue can't take batches now, or nil.
 func (q *Queue) Healthy() error {
 	q.life.RLock()
@@ -466,6 +421,9 @@ func (q *Queue) Close() error {
 	q.wg.Wait()
 	q.life.Lock()
 	defer q.life.Unlock()
+	for _, p := range q.parts {
+		q.deleteNow(p)
+	}
 	for _, h := range q.held {
 		if h.open && !h.remote {
 			h.open, h.attempts = false, h.attempts-1

@@ -13,8 +13,8 @@ import (
 )
 
 // The journal is a file of 64-byte slots, each with a checksum and each written in place by one write call. Slot 0 names the
-// format, then one slot for each possible partition counts what it accepted, and the rest describe unfinished batches that
-// were leased at least once. A slot whose checksum is wrong counts as empty.
+// format, then one slot for each possible partition counts what it accepted, and the rest describe batches that were leased
+// at least once and are unfinished, or acknowledged but not yet deleted. A slot whose checksum is wrong counts as empty.
 const (
 	slotBytes    = 64
 	journalMagic = 0x736c756963650001 // "sluice", version 1
@@ -40,7 +40,10 @@ type trace struct {
 	attempts int
 	open     bool   // it is leased
 	remote   bool   // by an analyzer of another process
+	done     bool   // it was acknowledged, and its message has to be deleted
 	nonce    uint64 // of the lease's token
+	records  int    // of the batch
+	bytes    int64  // that its message takes in the stream
 }
 
 type journal struct {
@@ -101,7 +104,10 @@ func openJournal(path string) (j *journal, parts [maxParts]accepted, traces map[
 			attempts: int(binary.BigEndian.Uint32(s[4:])),
 			open:     s[1]&1 != 0,
 			remote:   s[1]&2 != 0,
+			done:     s[1]&4 != 0,
 			nonce:    binary.BigEndian.Uint64(s[16:]),
+			records:  int(binary.BigEndian.Uint64(s[24:])),
+			bytes:    int64(binary.BigEndian.Uint64(s[32:])),
 		}
 	}
 	return j, parts, traces, false, nil
@@ -152,10 +158,15 @@ func (j *journal) set(slot int, t trace) error {
 	if t.remote {
 		s[1] |= 2
 	}
+	if t.done {
+		s[1] |= 4
+	}
 	binary.BigEndian.PutUint16(s[2:], uint16(t.part))
 	binary.BigEndian.PutUint32(s[4:], uint32(t.attempts))
 	binary.BigEndian.PutUint64(s[8:], t.seq)
 	binary.BigEndian.PutUint64(s[16:], t.nonce)
+	binary.BigEndian.PutUint64(s[24:], uint64(t.records))
+	binary.BigEndian.PutUint64(s[32:], uint64(t.bytes))
 	return j.write(slot, s)
 }
 

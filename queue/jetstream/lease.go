@@ -23,7 +23,7 @@ type held struct {
 	analyzer string
 	expires  time.Time
 	batch    *sluice.Batch // nil unless open
-	records  int           // of batch
+	stored   time.Time     // when its message was
 	msg      *nats.Msg     // nil where this life of the server has not delivered it
 	moved    int           // records of it that are stored elsewhere already
 	settling bool          // a call is finishing or returning it
@@ -182,9 +182,12 @@ func (q *Queue) deliver(p *partition, m *nats.Msg, r queue.Request) (queue.Lease
 	}
 	k := key{p.index, meta.Sequence.Stream}
 	p.countedAll()
+	if meta.NumDelivered > 1 && q.outdated(p, k) {
+		return queue.Lease{}, false
+	}
 
 	batch, err := sluice.DecodeBatch(m.Data)
-	h, ok := q.admit(k, m, batch, r)
+	h, ok := q.admit(k, m, meta.Timestamp, batch, r)
 	if !ok {
 		return queue.Lease{}, false
 	}
@@ -215,14 +218,41 @@ func (p *partition) countedAll() {
 	defer p.put.Unlock()
 }
 
+// outdated says whether a message that was delivered before has been finished and deleted since it was sent.
+func (q *Queue) outdated(p *partition, k key) bool {
+	for {
+		before := p.deletions.Load()
+		q.mu.Lock()
+		_, done := p.done[k.seq]
+		held := q.held[k]
+		q.mu.Unlock()
+		if done || held != nil {
+			return done
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		_, err := q.e.streams[k.part].GetMsg(ctx, k.seq)
+		cancel()
+		if err != nil { // deleted, or not known to be there: then it comes again
+			return true
+		}
+		if p.deletions.Load() == before {
+			return false
+		}
+	}
+}
+
 // admit enters a delivered message as a lease that is still settling, or says that it must wait.
-func (q *Queue) admit(k key, m *nats.Msg, batch *sluice.Batch, r queue.Request) (*held, bool) {
+func (q *Queue) admit(k key, m *nats.Msg, stored time.Time, batch *sluice.Batch, r queue.Request) (*held, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if _, done := q.parts[k.part].done[k.seq]; done {
+		return nil, false
+	}
 	h := q.held[k]
 	now := time.Now()
 	if h == nil {
-		h = &held{trace: trace{key: k}, slot: q.journal.slot()}
+		h = &held{trace: trace{key: k}, slot: q.journal.slot(), stored: stored}
+		h.records, h.bytes = int(recordsOf(m.Subject)), storedBytes(m.Subject, m.Header, m.Data)
 		h.attempts, _ = strconv.Atoi(m.Header.Get(headerAttempts))
 		if ns, err := strconv.ParseInt(m.Header.Get(headerNotBefore), 10, 64); err == nil {
 			h.due = time.Unix(0, ns)
@@ -242,7 +272,6 @@ func (q *Queue) admit(k key, m *nats.Msg, batch *sluice.Batch, r queue.Request) 
 	h.remote, h.analyzer, h.nonce = r.Remote, r.Analyzer, rand.Uint64()
 	h.attempts++
 	h.expires = now.Add(q.o.Lease)
-	h.records = int(recordsOf(m.Subject))
 	h.batch = batch
 	q.n.inFlight += int64(h.records)
 	if h.attempts > 1 {
@@ -322,7 +351,7 @@ func (q *Queue) Ack(ctx context.Context, tok string, failed ...queue.Failure) er
 			return err
 		}
 	}
-	if err := q.settle(ctx, h); err != nil {
+	if err := q.settle(h); err != nil {
 		q.unclaim(h)
 		return err
 	}
@@ -341,34 +370,6 @@ func (q *Queue) Nack(_ context.Context, tok string, f queue.Failure) error {
 		return err
 	}
 	q.fail(h, f)
-	return nil
-}
-
-// settle deletes a claimed batch for good.
-func (q *Queue) settle(ctx context.Context, h *held) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	err := errors.New("not delivered")
-	if h.msg != nil {
-		err = q.e.done(ctx, h.msg)
-	}
-	if err != nil {
-		err = q.e.streams[h.part].DeleteMsg(ctx, h.seq)
-	}
-	if _, answered := errors.AsType[*js.APIError](err); err != nil && !answered { // an answer: it is gone already
-		q.raise("acknowledging got no answer: " + err.Error())
-		return fmt.Errorf("%w: %v", queue.ErrUnavailable, err)
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.held, h.key)
-	q.n.stored -= int64(h.records)
-	q.n.inFlight -= int64(h.records)
-	q.n.batches--
-	q.parts[h.part].batches--
-	if err := q.journal.clear(h.slot); err != nil {
-		q.log.Error("journal not written", "error", err)
-	}
 	return nil
 }
 
@@ -447,7 +448,7 @@ func (q *Queue) expired(now time.Time) (out []*held) {
 // more lease time; those of the last process itself ended with it.
 func (q *Queue) recall(ctx context.Context, traces map[int]trace) error {
 	for slot, t := range traces {
-		if t.part >= len(q.parts) {
+		if t.part >= len(q.parts) || t.done {
 			continue
 		}
 		m, err := q.e.streams[t.part].GetMsg(ctx, t.seq)
@@ -460,7 +461,8 @@ func (q *Queue) recall(ctx context.Context, traces map[int]trace) error {
 		if err != nil {
 			return fmt.Errorf("read message %d of partition %d: %w", t.seq, t.part, err)
 		}
-		h := &held{trace: t, slot: slot, records: int(recordsOf(m.Subject))}
+		h := &held{trace: t, slot: slot, stored: m.Time}
+		h.records, h.bytes = int(recordsOf(m.Subject)), storedBytes(m.Subject, m.Header, m.Data)
 		if t.open && t.remote {
 			if h.batch, err = sluice.DecodeBatch(m.Data); err == nil {
 				h.analyzer, h.expires = "of an earlier start", time.Now().Add(q.o.Lease)

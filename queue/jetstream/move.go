@@ -34,7 +34,7 @@ func (q *Queue) fail(h *held, f queue.Failure) {
 		err = q.bury(ctx, h, h.batch, f.Reason)
 	}
 	if err == nil {
-		err = q.settle(ctx, h)
+		err = q.settle(h)
 	}
 	if err != nil {
 		q.log.Warn("failed batch stays in the queue", "batch", h.batchID(), "error", err)

@@ -77,10 +77,36 @@ func (e *embedded) pull(part, k int, use func(*nats.Msg)) (received int, err err
 	return received, nil
 }
 
-// done tells the server that a message is finished with, and waits until it is deleted.
-func (e *embedded) done(ctx context.Context, m *nats.Msg) error {
-	_, err := e.conns[1].RequestWithContext(ctx, m.Reply, []byte("+ACK"))
+// remove deletes a message for good. Nil means that it is gone, now or before.
+func (e *embedded) remove(part int, seq uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	err := e.streams[part].DeleteMsg(ctx, seq)
+	if err == nil {
+		return nil
+	}
+	if _, lookup := e.streams[part].GetMsg(ctx, seq); errors.Is(lookup, js.ErrMsgNotFound) {
+		return nil
+	}
 	return err
+}
+
+// removeBefore deletes all messages of a partition below a sequence.
+func (e *embedded) removeBefore(part int, seq uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	return e.streams[part].Purge(ctx, js.WithPurgeSequence(seq))
+}
+
+// state says what a partition holds.
+func (e *embedded) state(ctx context.Context, part int) (js.StreamState, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	info, err := e.streams[part].Info(ctx)
+	if err != nil {
+		return js.StreamState{}, err
+	}
+	return info.State, nil
 }
 
 // back tells the server to hand a message out again.
@@ -223,6 +249,21 @@ func subjectOf(part int, records string) string {
 func recordsOf(subject string) int64 {
 	n, _ := strconv.ParseInt(subject[strings.LastIndexByte(subject, '.')+1:], 10, 64)
 	return n
+}
+
+// storedBytes is what the server's file store counts for a message: a record of 30 bytes with the subject, the headers as they go
+// over the wire with their length, and the data. Headers that the server only adds when it is asked for a message are not stored.
+func storedBytes(subject string, h nats.Header, data []byte) int64 {
+	headers := len("NATS/1.0\r\n\r\n") + 4
+	for name, values := range h {
+		if strings.HasPrefix(name, "Nats-") && name != js.MsgIDHeader {
+			continue
+		}
+		for _, v := range values {
+			headers += len(name) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	return int64(30 + len(subject) + headers + len(data))
 }
 
 // census counts a stream's messages and the records in them.

@@ -187,7 +187,7 @@ func TestJournal(t *testing.T) {
 	if err != nil || !fresh || len(traces) != 0 {
 		t.Fatalf("new journal: fresh %v, %d traces, %v", fresh, len(traces), err)
 	}
-	want := trace{key: key{3, 4711}, attempts: 2, open: true, remote: true, nonce: 99}
+	want := trace{key: key{3, 4711}, attempts: 2, open: true, remote: true, done: true, nonce: 99, records: 5, bytes: 1234}
 	a, b, c := j.slot(), j.slot(), j.slot()
 	for slot, tr := range map[int]trace{a: {key: key{1, 1}}, b: want, c: {key: key{2, 2}}} {
 		if err := j.set(slot, tr); err != nil {
@@ -244,7 +244,10 @@ func TestCountsAgreeWithStreams(t *testing.T) {
 			}
 		}
 	}
-	var stored, batches, dead int64
+	var stored, batches, bytes, dead int64
+	for _, p := range q.parts {
+		q.deleteNow(p)
+	}
 	for _, s := range q.e.streams {
 		info, records, err := census(t.Context(), s)
 		if err != nil {
@@ -252,13 +255,14 @@ func TestCountsAgreeWithStreams(t *testing.T) {
 		}
 		stored += records
 		batches += int64(info.State.Msgs)
+		bytes += int64(info.State.Bytes)
 	}
 	_, dead, err := census(t.Context(), q.e.dead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q.n.stored != stored || q.n.batches != batches || q.n.dead != dead {
-		t.Errorf("counts %+v, but the streams hold %d records in %d batches, and %d dead", q.n, stored, batches, dead)
+	if q.n.stored != stored || q.n.batches != batches || q.n.bytes != bytes || q.n.dead != dead {
+		t.Errorf("counts %+v, but the streams hold %d records in %d batches of %d bytes, and %d dead", q.n, stored, batches, bytes, dead)
 	}
 }
 

@@ -37,7 +37,7 @@ func RunDurable(t *testing.T, open Open) {
 	t.Run("what was put is there after a clean end", func(t *testing.T) { cleanEnd(t, open) })
 	t.Run("leases of other processes survive a restart", func(t *testing.T) { remoteLease(t, open) })
 	t.Run("attempts survive a restart", func(t *testing.T) { attempts(t, open) })
-	t.Run("nothing is lost when the process is killed", func(t *testing.T) { killed(t, open) })
+	t.Run("nothing is lost or done twice when the process is killed", func(t *testing.T) { killed(t, open) })
 	t.Run("a batch that ends the process is isolated", func(t *testing.T) { endsProcess(t, open) })
 }
 
@@ -145,7 +145,9 @@ func victim(t *testing.T, open Open, dir string) {
 				os.Exit(3)
 			}
 			fmt.Println("ack", l.Batch.ID) // before the ack: from here on it may be gone
-			q.Ack(context.Background(), l.Token)
+			if q.Ack(context.Background(), l.Token) == nil {
+				fmt.Println("done", l.Batch.ID) // from here on it must not come back
+			}
 		}
 		if st, err := q.Stats(context.Background()); poisoned && err == nil && st.Waiting+st.InFlight == 0 {
 			fmt.Println("finished")
@@ -183,29 +185,40 @@ func run(t *testing.T, dir, work string, killAfter time.Duration) (lines []strin
 
 func killed(t *testing.T, open Open) {
 	dir := t.TempDir()
-	put, acked := map[string]bool{}, map[string]bool{}
+	put, acked, done := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	leased := func(id string) {
+		acked[id] = true
+		if done[id] {
+			t.Errorf("batch %s was acknowledged, and came back", id)
+		}
+	}
 	rounds := 5
 	if testing.Short() {
 		rounds = 2
 	}
 	for range rounds {
 		for _, line := range run(t, dir, "any", time.Duration(rand.IntN(150)+1)*time.Millisecond) {
-			if id, ok := strings.CutPrefix(line, "put "); ok {
+			switch word, id, _ := strings.Cut(line, " "); word {
+			case "put":
 				put[id] = true
-			}
-			if id, ok := strings.CutPrefix(line, "ack "); ok {
-				acked[id] = true
+			case "ack":
+				leased(id)
+			case "done":
+				done[id] = true
 			}
 		}
 	}
 	q := start(t, open, dir, quick)
 	st := stats(t, q)
 	if len(put) == 0 || st.Accepted < 2*int64(len(put)) {
-		t.Errorf("%d batches of 2 records were acknowledged, but only %d records count as accepted", len(put), st.Accepted)
+		t.Errorf("%d batches of 2 records were put, but only %d records count as accepted", len(put), st.Accepted)
+	}
+	if st.Completed < 2*int64(len(done)) || st.Accepted != st.Completed+st.Waiting+st.InFlight {
+		t.Errorf("%d batches of 2 records were acknowledged, but the counts are %+v", len(done), st)
 	}
 	for st.Waiting+st.InFlight > 0 {
 		l := lease(t, q)
-		acked[l.Batch.ID] = true
+		leased(l.Batch.ID)
 		ack(t, q, l)
 		st = stats(t, q)
 	}
