@@ -47,7 +47,7 @@ type Queue struct {
 	e    *embedded    // guarded by life
 
 	parts []*partition
-	turn  atomic.Uint64 // which partition is tried first
+	turn  atomic.Uint64 // which partition is tried first for storing
 
 	deadOps sync.Mutex // held while a dead letter is retried or dropped
 
@@ -82,8 +82,9 @@ type partition struct {
 	put     sync.Mutex // held while publishing, so that sequences are counted in their order
 	counted accepted   // guarded by put
 
-	ready   int   // batches that a fetch is likely to find; guarded by Queue.mu
-	batches int64 // stored; guarded by Queue.mu
+	ready   int       // batches that a fetch is likely to find; guarded by Queue.mu
+	batches int64     // stored; guarded by Queue.mu
+	front   time.Time // when about the next batch to be leased came; guarded by Queue.mu
 
 	deleting  sync.Mutex // held while acknowledged messages are deleted; may be taken while put is held
 	done      doneSet    // acknowledged and not yet deleted; guarded by Queue.mu, as the next
@@ -379,6 +380,9 @@ func (q *Queue) storeIn(ctx context.Context, p *partition, m message) (bool, err
 		q.n.accepted += int64(m.records)
 	}
 	p.batches++
+	if p.ready == 0 {
+		p.front = time.Now()
+	}
 	p.ready++
 	q.wake(1)
 	q.mu.Unlock()

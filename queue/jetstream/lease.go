@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -123,9 +124,7 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 	}
 	var leases []queue.Lease
 	want := max(r.Max, 1)
-	first := int(q.turn.Add(1))
-	for i := range q.parts {
-		p := q.parts[(first+i)%len(q.parts)]
+	for _, p := range q.oldestFirst() {
 		for len(leases) < want {
 			q.mu.Lock()
 			k := min(want-len(leases), p.ready, maxPull)
@@ -146,6 +145,21 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 		}
 	}
 	return leases, nil
+}
+
+// oldestFirst lists the partitions that have something, the one whose front has waited longest first: each is a queue of its own, and
+// records shall leave about in the order in which they came.
+func (q *Queue) oldestFirst() []*partition {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := make([]*partition, 0, len(q.parts))
+	for _, p := range q.parts {
+		if p.ready > 0 {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, func(a, b *partition) int { return a.front.Compare(b.front) })
+	return list
 }
 
 // fetch asks the server for k messages of a partition.
@@ -273,6 +287,9 @@ func (q *Queue) admit(k key, m *nats.Msg, stored time.Time, batch *sluice.Batch,
 	h.attempts++
 	h.expires = now.Add(q.o.Lease)
 	h.batch = batch
+	if batch != nil && h.attempts == 1 {
+		q.parts[h.part].front = batch.Accepted // whatever is behind it came later
+	}
 	q.n.inFlight += int64(h.records)
 	if h.attempts > 1 {
 		q.n.again++

@@ -76,6 +76,53 @@ func TestFewerPartitionsLeaveNothingBehind(t *testing.T) {
 }
 
 // TestLowDiskPushesBack: below the reserve nothing is accepted, what is there can be worked off.
+// TestTheOldestLeaveFirst fills one partition more than the others, which must not make its batches wait longer.
+func TestTheOldestLeaveFirst(t *testing.T) {
+	q := openFor(t, Options{Dir: t.TempDir(), Durability: Process})
+	leased := 0
+	lease := func(n int) {
+		t.Helper()
+		for range n {
+			got, err := q.Lease(t.Context(), queue.Request{Analyzer: "a", Max: 1, Wait: time.Second})
+			if err != nil || len(got) != 1 {
+				t.Fatalf("leased %d, %v; want one", len(got), err)
+			}
+			// Batches are as large as their place in the order. A partition is known by what was leased from it last, so
+			// that a gap in one may put a few in another order.
+			if at := got[0].Batch.Len(); at < leased-15 || at > leased+15 {
+				t.Errorf("the batch put as number %d was leased as number %d", at, leased)
+			}
+			leased++
+			if err := q.Ack(t.Context(), got[0].Token); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stored := 0
+	put := func(busy bool) {
+		t.Helper()
+		if busy { // somebody is writing to all partitions but the first
+			for _, p := range q.parts[1:] {
+				p.put.Lock()
+				defer p.put.Unlock()
+			}
+		}
+		if err := q.Put(t.Context(), batch(stored+1)); err != nil {
+			t.Fatal(err)
+		}
+		stored++
+	}
+	leased = 1
+	for i := range 100 {
+		put(i%3 != 0)
+	}
+	lease(50)
+	for i := range 60 {
+		put(i%2 == 0)
+	}
+	lease(110)
+}
+
 func TestLowDiskPushesBack(t *testing.T) {
 	dir := t.TempDir()
 	q := openFor(t, Options{Dir: dir})
