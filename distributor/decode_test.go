@@ -44,6 +44,8 @@ func TestDecode(t *testing.T) {
 		{"ndjson with bad lines", NDJSON, "{\"a\":1}\n{\"a\":\n[1]\n{\"b\":2}\n", `{"a":1}|{"b":2}`, []string{"2: invalid JSON", "3: invalid JSON at byte 1: a record must be an object"}},
 		{"ndjson with invalid UTF-8", NDJSON, "{\"a\":\"\xff\"}\n{\"b\":\"é\"}\n", `{"b":"é"}`, []string{"1: invalid UTF-8 at byte 7"}},
 		{"ndjson with a long record", NDJSON, "{\"a\":1}\n{\"a\":\"" + long + "\"}\n", `{"a":1}`, []string{"2: record is 68 bytes, the limit is 60"}},
+		{"ndjson with a long record of a shape seen before", NDJSON, "{\"a\":\"\"}\n{\"a\":\"" + long[8:] + "\"}\n{\"a\":\"" + long[7:] + "\"}\n", `{"a":""}|{"a":"` + long[8:] + `"}`, []string{"3: record is 61 bytes"}},
+		{"ndjson with a bad line of a shape seen before", NDJSON, "{\"a\":1}\n{\"a\":01}\n{\"a\":2}", `{"a":1}|{"a":2}`, []string{"2: invalid JSON"}},
 		{"nothing", NDJSON, "", "", nil},
 
 		{"one object", JSON, " {\"a\": {\"b\": 1}} ", `{"a": {"b": 1}}`, nil},
@@ -90,6 +92,19 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestDecodeKeepsToLines: that an object over several lines was seen in another body makes it no line.
+func TestDecodeKeepsToLines(t *testing.T) {
+	const object = "{\"a\":\n1}"
+	for range 100 { // so that scanners are used again
+		if d := Decode(JSON, []byte(object), 100); string(d.Lines) != "{\"a\":1}\n" {
+			t.Fatalf("as JSON: %q", d.Lines)
+		}
+		if d := Decode(NDJSON, []byte(object+"\n"), 100); d.Count != 0 || d.Rejected != 2 {
+			t.Fatalf("as lines: %d accepted, %d rejected, want 0 and 2", d.Count, d.Rejected)
+		}
+	}
+}
+
 func TestDecodeNamesTheFirstTwenty(t *testing.T) {
 	d := Decode(NDJSON, bytes.Repeat([]byte("x\n"), 50), 100)
 	if d.Rejected != 50 || len(d.Errors) != 20 || d.Errors[19].Line != 20 {
@@ -99,7 +114,8 @@ func TestDecodeNamesTheFirstTwenty(t *testing.T) {
 
 // FuzzDecode checks what the queue relies on, for all formats: as many lines as counted, each an object that fits.
 func FuzzDecode(f *testing.F) {
-	for _, body := range []string{"{\"a\":1}\n", "[{\"a\":1},2]", "{\n\"a\":[\n1]}", "text\n\xff", "{\"a\":1}{}", "[[[["} {
+	for _, body := range []string{"{\"a\":1}\n", "[{\"a\":1},2]", "{\n\"a\":[\n1]}", "text\n\xff", "{\"a\":1}{}", "[[[[",
+		"{\"a\":1}\n{\"a\":2}\n{\"a\":3}", "{\"a\":1}\n{\"a\":02}\n{\"a\":3}\n", "{\"a\":1}\n\n{\"a\":2}\r\n{\"a\":3}\n"} {
 		for format := NDJSON; format <= Sniff; format++ {
 			f.Add(int(format), []byte(body))
 		}

@@ -95,8 +95,40 @@ func FuzzScanner(f *testing.F) {
 			if got, want := s.Object(b), Object(b); (got == nil) != (want == nil) {
 				t.Errorf("after %q: Scanner.Object(%q) = %v, Object says %v", first, b, got, want)
 			}
+			text := append(append(bytes.Clone(b), '\n'), second...)
+			if n := s.Line(text); n > 0 && (n-1 != bytes.IndexByte(text, '\n') || Object(text[:n-1]) != nil) {
+				t.Errorf("after %q: Scanner.Line(%q) = %d, which is not a line with an object", first, text, n)
+			}
 		}
 	})
+}
+
+func TestScannerLine(t *testing.T) {
+	var s Scanner
+	for _, seen := range []string{`{"a":"x","n":1}`, "{\"a\":\"x\",\n\"n\":1}"} {
+		if err := s.Object([]byte(seen)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		text string
+		want int
+	}{
+		{"{\"a\":\"other\",\"n\":-2.5}\n{\"a\"", 23},
+		{"{\"a\":\"\\n\",\"n\":0}\n", 17},
+		{`{"a":"x","n":1}`, 0},            // not ended
+		{"{\"a\":\"x\",\"n\":1} \n", 0},   // more than the object
+		{"{\"a\":\"x\",\"n\":1}}\n", 0},   //
+		{"{\"a\":\"x\ny\",\"n\":1}\n", 0}, // a line break in a string
+		{"{\"a\":\"x\",\n\"n\":1}\n", 0},  // and between values: an object that was seen, but no line
+		{"{\"a\":\"x\",\"n\":01}\n", 0},
+		{"{\"b\":\"x\",\"n\":1}\n", 0}, // another shape
+		{"", 0},
+	} {
+		if got := s.Line([]byte(tt.text)); got != tt.want {
+			t.Errorf("Line(%q) = %d, want %d", tt.text, got, tt.want)
+		}
+	}
 }
 
 // TestScannerForgets: more shapes than it remembers, each coming back.

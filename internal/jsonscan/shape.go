@@ -1,6 +1,7 @@
 package jsonscan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -28,6 +29,7 @@ const (
 type shape struct {
 	segments []segment
 	tail     string // after the last value
+	broken   bool   // the text has line breaks, so that it is none of Line's
 }
 
 // segment is some fixed text and the value behind it.
@@ -38,13 +40,8 @@ type segment struct {
 
 // Object checks that b is exactly one JSON object, with nothing but white space around it.
 func (s *Scanner) Object(b []byte) error {
-	for i := range s.shapes {
-		if s.shapes[i].match(b) {
-			if i > 0 {
-				s.shapes[0], s.shapes[i] = s.shapes[i], s.shapes[0]
-			}
-			return nil
-		}
+	if s.known(b) == len(b) {
+		return nil
 	}
 	if err := Object(b); err != nil {
 		return err
@@ -56,14 +53,37 @@ func (s *Scanner) Object(b []byte) error {
 	return nil
 }
 
-// match says whether b is an object of this shape. Where it is not, b may still be a good object.
-func (sh *shape) match(b []byte) bool {
+// Line returns the length of the line at the start of b, its line break included, if it is an object like one seen before.
+// Otherwise it returns 0, and [Scanner.Object] has to say whether the line is good. Nobody has to look for the line's end before.
+func (s *Scanner) Line(b []byte) int {
+	n := s.known(b)
+	if n < 0 || n == len(b) {
+		return 0
+	}
+	return n + 1
+}
+
+// known returns where the object at the start of b ends, if it has a shape that is remembered and fills a line; else -1.
+func (s *Scanner) known(b []byte) int {
+	for i := range s.shapes {
+		if n := s.shapes[i].match(b); n >= 0 && (n == len(b) || b[n] == '\n' && !s.shapes[i].broken) {
+			if i > 0 {
+				s.shapes[0], s.shapes[i] = s.shapes[i], s.shapes[0]
+			}
+			return n
+		}
+	}
+	return -1
+}
+
+// match returns where the object at the start of b ends, if it has this shape; else -1, and it may still be good.
+func (sh *shape) match(b []byte) int {
 	i := 0
 	for k := range sh.segments {
 		seg := &sh.segments[k]
 		n := len(seg.text)
 		if len(b)-i <= n || string(b[i:i+n]) != seg.text {
-			return false
+			return -1
 		}
 		i += n
 		if seg.quoted { // i comes to stand on the closing quote, which is part of the next text
@@ -81,7 +101,7 @@ func (sh *shape) match(b []byte) bool {
 			}
 			end, err := str(b, open) // an escape, or the end of b is near
 			if err != nil {
-				return false
+				return -1
 			}
 			i = end - 1
 			continue
@@ -93,10 +113,13 @@ func (sh *shape) match(b []byte) bool {
 			i, err = value(b, i, MaxDepth)
 		}
 		if err != nil {
-			return false
+			return -1
 		}
 	}
-	return string(b[i:]) == sh.tail
+	if len(b)-i < len(sh.tail) || string(b[i:i+len(sh.tail)]) != sh.tail {
+		return -1
+	}
+	return i + len(sh.tail)
 }
 
 // learn remembers the shape of a good object in place of the one that matched longest ago.
@@ -130,6 +153,7 @@ func (s *Scanner) learn(b []byte) {
 		}
 	}
 	sh.tail = string(b[from:])
+	sh.broken = bytes.IndexByte(b, '\n') >= 0
 	if len(s.shapes) < maxShapes {
 		s.shapes = append(s.shapes, shape{})
 	}
