@@ -12,7 +12,8 @@ import (
 // it sees what gets done and in how much busy time. The zero value changes nothing.
 //
 // The [Bound] of a run knows of changed rates, changed start-ups and, where MinSize is 1 or more, of the stuck worker. Of
-// unequal workers it supposes that all are as fast as the fastest could be.
+// unequal workers it supposes that all are as fast as the fastest could be, and of a downstream limit it knows nothing:
+// whoever has the limit too can only do worse, so that it stays a bound.
 type Variants struct {
 	RateFactor   float64 // factor on every worker's rate from RateFactorAt on; zero means 1, at most 4
 	RateFactorAt int     // second
@@ -27,6 +28,11 @@ type Variants struct {
 	StuckAt int
 
 	StartupFactor float64 // factor on every start-up, which is then rounded to whole seconds; zero means 1
+
+	// DownstreamLimit is how many workers' worth of records complete per second at most, at Options.Rate, however many
+	// work: what they write to, or the lock that they share, does not take more. Ready workers are then busy waiting for
+	// it, and their time counts as busy, as a live pool would report it. Zero means none.
+	DownstreamLimit float64
 }
 
 func (v Variants) validate() error {
@@ -41,6 +47,7 @@ func (v Variants) validate() error {
 	wantIf(!(v.RateSpread >= 0 && v.RateSpread < 1), "RateSpread", v.RateSpread, "0 or more, less than 1")
 	wantIf(v.StuckAt < 0, "StuckAt", v.StuckAt, "0 or more")
 	wantIf(!(v.StartupFactor >= 0 && v.StartupFactor <= 1000), "StartupFactor", v.StartupFactor, "0 (for the default) to 1000")
+	wantIf(!(v.DownstreamLimit >= 0 && v.DownstreamLimit <= maxPool), "DownstreamLimit", v.DownstreamLimit, fmt.Sprintf("0 (for none) to %d", maxPool))
 	return errors.Join(errs...)
 }
 
@@ -113,6 +120,9 @@ func (c *crew) capacity(t, ready int) int {
 			c.working++
 		}
 	}
+	if limit := c.variants.DownstreamLimit; limit > 0 {
+		c.power = min(c.power, max(1, int(math.Round(float64(c.rate)*limit))))
+	}
 	return c.power
 }
 
@@ -153,6 +163,15 @@ func RobustnessVariants() []Variant {
 			return o
 		}},
 	}
+}
+
+// NamedVariants are all that can be asked for by name: those of [RobustnessVariants], and those that no policy can make up
+// for.
+func NamedVariants() []Variant {
+	return append(RobustnessVariants(), Variant{"downstream limit", func(o Options, _ int) Options {
+		o.Variants.DownstreamLimit = 8
+		return o
+	}})
 }
 
 // LostReadings is for Options.Missing: of every so many checks, the last ones have no reading.

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -48,6 +49,26 @@ func TestStuckWorker(t *testing.T) {
 		if r.Completed != want || r.Ready != 3 || r.BusySeconds != float64(want)/10 {
 			t.Errorf("second %d: %d completed by %d ready in %v busy seconds, want %d by 3", second, r.Completed, r.Ready, r.BusySeconds, want)
 		}
+	}
+}
+
+// TestDownstreamLimit: ten workers do no more than the limit lets through, and are all busy; two do not reach it.
+func TestDownstreamLimit(t *testing.T) {
+	for _, test := range []struct {
+		size, completed int
+		limit           float64
+	}{{2, 20, 3.5}, {10, 35, 3.5}, {10, 100, 10}, {10, 30, 3}} {
+		for second, r := range completions(t, test.size, Variants{DownstreamLimit: test.limit}, nil) {
+			if r.Completed != test.completed || math.Abs(r.BusySeconds-float64(test.size)) > 1e-9 {
+				t.Errorf("limit %v, second %d: %d completed in %v busy seconds, want %d in %d",
+					test.limit, second, r.Completed, r.BusySeconds, test.completed, test.size)
+			}
+		}
+	}
+	// The limit is the downstream's: slower workers need to be more for it.
+	rows := completions(t, 10, Variants{DownstreamLimit: 3, RateFactor: 0.5}, nil)
+	if got := rows[5].Completed; got != 30 {
+		t.Errorf("ten workers of half the rate: %d completed, want 30", got)
 	}
 }
 
@@ -114,7 +135,7 @@ func TestBoundHoldsUnderVariants(t *testing.T) {
 			arrivals[i] = random.IntN(1 + 40*(1+i/150%2))
 		}
 		tr := trace(t, arrivals...)
-		for _, variant := range RobustnessVariants() {
+		for _, variant := range NamedVariants() {
 			o := variant.Apply(Options{
 				Rate: 5, Startup: time.Duration(random.IntN(8)) * time.Second, MinSize: 1, MaxSize: 30,
 				CheckInterval: time.Duration(1+random.IntN(5)) * time.Second, SLO: 40 * time.Second,
@@ -140,12 +161,12 @@ func TestBoundHoldsUnderVariants(t *testing.T) {
 
 func TestVariantsNameEveryProblem(t *testing.T) {
 	_, err := Run(trace(t, 1), script{1}, Options{Rate: 1, MaxSize: 1, Variants: Variants{
-		RateFactor: 9, RateFactorAt: -1, RateSpread: 1, StuckAt: -1, StartupFactor: -1,
+		RateFactor: 9, RateFactorAt: -1, RateSpread: 1, StuckAt: -1, StartupFactor: -1, DownstreamLimit: -1,
 	}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, part := range []string{"RateFactor is 9", "RateFactorAt is -1", "RateSpread is 1", "StuckAt is -1", "StartupFactor is -1"} {
+	for _, part := range []string{"RateFactor is 9", "RateFactorAt is -1", "RateSpread is 1", "StuckAt is -1", "StartupFactor is -1", "DownstreamLimit is -1"} {
 		if !strings.Contains(err.Error(), "Variants."+part) {
 			t.Errorf("error does not say %q:\n%v", part, err)
 		}

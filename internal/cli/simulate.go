@@ -122,7 +122,7 @@ func rivalSettings() string {
 
 func variantNames() []string {
 	var names []string
-	for _, v := range simulate.RobustnessVariants() {
+	for _, v := range simulate.NamedVariants() {
 		names = append(names, dashed(v.Name))
 	}
 	return names
@@ -244,7 +244,7 @@ func (f *simulateFlags) findVariant() (func(simulate.Options, int) simulate.Opti
 	if f.variant == "" {
 		return func(o simulate.Options, _ int) simulate.Options { return o }, nil
 	}
-	for _, v := range simulate.RobustnessVariants() {
+	for _, v := range simulate.NamedVariants() {
 		if dashed(v.Name) == dashed(f.variant) {
 			return v.Apply, nil
 		}
