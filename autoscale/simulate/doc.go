@@ -13,6 +13,8 @@
 //		Rate: 12.5, Startup: 5 * time.Second, MinSize: 2, MaxSize: 10, SLO: 30 * time.Second,
 //	})
 //
+// A [Stepper] is the same for somebody who brings the arrivals, and perhaps another rate, second by second.
+//
 // # One second
 //
 // Workers whose startup is over become ready, drained ones leave; the second's records join the queue; the ready workers

@@ -41,6 +41,14 @@ type Options struct {
 	// the next check cover both.
 	Missing func(second int) bool
 
+	// Served is called whenever records are served, with how many seconds so many of them waited. Nil means that nobody
+	// wants to know.
+	Served func(wait, records int)
+
+	// Endless keeps the memory of a [Stepper] bounded over years: waits above a quarter of an hour are kept to three digits,
+	// and while more than 4,096 seconds of arrivals wait, neighbouring ones are taken together.
+	Endless bool
+
 	// Variants let workers fall short of the model. The zero value changes nothing.
 	Variants Variants
 

@@ -1,5 +1,7 @@
 package simulate
 
+import "iter"
+
 // cohort is a number of alike things with a second to their name: records by arrival, workers by when they change.
 type cohort struct{ second, count int }
 
@@ -8,12 +10,48 @@ type queue struct {
 	depth   int
 	cohorts []cohort
 	head    int // index of the front; what lies before it is served
+	most    int // cohorts to tell apart; 0 means that there is no limit
+	grain   int // seconds of arrivals that were taken together last to keep to it
 }
 
 func (q *queue) push(second, count int) {
 	if count > 0 {
+		if q.depth == 0 {
+			q.grain = 1
+		}
+		if q.most > 0 && len(q.cohorts)-q.head >= q.most {
+			q.thin()
+		}
 		q.cohorts = append(q.cohorts, cohort{second, count})
 		q.depth += count
+	}
+}
+
+// thin takes neighbours together, as old as the oldest of them, until half of the cohorts are left: rather late than early.
+func (q *queue) thin() {
+	for len(q.cohorts)-q.head > q.most/2 {
+		kept := q.cohorts[:0]
+		for _, c := range q.cohorts[q.head:] {
+			if last := len(kept) - 1; last >= 0 && kept[last].second/q.grain == c.second/q.grain {
+				kept[last].count += c.count
+			} else {
+				kept = append(kept, c)
+			}
+		}
+		q.cohorts, q.head = kept, 0
+		q.grain *= 2
+	}
+	q.grain /= 2
+}
+
+// all goes through what waits, the oldest first.
+func (q *queue) all() iter.Seq2[int, int] {
+	return func(yield func(arrived, count int) bool) {
+		for _, c := range q.cohorts[q.head:] {
+			if !yield(c.second, c.count) {
+				return
+			}
+		}
 	}
 }
 

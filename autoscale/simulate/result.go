@@ -26,12 +26,15 @@ type Result struct {
 	WorkersStarted int     `json:"workers_started"` // workers asked for, those cancelled later included
 	WorkersStopped int     `json:"workers_stopped"` // workers drained or cancelled
 	Reversals      int     `json:"reversals"`       // actions against the direction of one at most 300 s before
-	Unserved       int     `json:"unserved"`        // records still waiting an hour after the trace; late, all of them
+	Unserved       int     `json:"unserved"`        // records that still wait at the end, an hour after the trace; late, all of them
 }
 
 // account is the running sums of a result.
 type account struct {
 	slo       time.Duration
+	endless   bool    // waits are kept roughly beyond a quarter of an hour
+	useful    float64 // worker-seconds of the records that came at earlier rates
+	valued    int     // how many records that were
 	records   int
 	cost      int
 	late      int
@@ -45,25 +48,39 @@ type account struct {
 }
 
 func (a *account) served(wait, count int) {
-	a.waits[wait] += count
-	if time.Duration(wait)*time.Second > a.slo {
+	a.waited(wait, count)
+	if a.isLate(wait) {
 		a.late += count
 	}
 }
 
-// result closes the books after the tick of second end.
-func (m *machine) result(end int) Result {
-	a := &m.account
-	unserved := m.queue.depth
-	m.queue.pop(unserved, func(arrived, count int) {
-		a.waits[end-arrived] += count
-		a.late += count
-	})
+// waited takes note of a wait.
+func (a *account) waited(wait, count int) {
+	if a.endless {
+		wait = roughly(wait)
+	}
+	a.waits[wait] += count
+}
+
+// isLate says whether so long a wait, in seconds, is one.
+func (a *account) isLate(wait int) bool { return time.Duration(wait)*time.Second > a.slo }
+
+// result is what happened up to second end. What still waits is late if it has waited longer than the SLO already or,
+// with closed books, in any case.
+func (m *machine) result(end int, closed bool) Result {
+	a := m.account
+	a.waits = maps.Clone(a.waits)
+	for arrived, count := range m.queue.all() {
+		if closed || a.isLate(end-arrived) {
+			a.waited(end-arrived, count)
+			a.late += count
+		}
+	}
 	r := Result{
 		Policy: m.policy.Name(), Seconds: end + 1, Records: a.records,
-		Cost: a.cost, Useful: float64(a.records) / m.options.Rate,
+		Cost: a.cost, Useful: a.useful + float64(a.records-a.valued)/m.options.Rate,
 		MaxDepth: a.maxDepth, ScaleUps: a.ups, ScaleDowns: a.downs,
-		WorkersStarted: a.started, WorkersStopped: a.stopped, Reversals: a.reversals, Unserved: unserved,
+		WorkersStarted: a.started, WorkersStopped: a.stopped, Reversals: a.reversals, Unserved: m.queue.depth,
 	}
 	if a.records == 0 {
 		return r
@@ -77,20 +94,26 @@ func (m *machine) result(end int) Result {
 }
 
 // quantiles returns for each share, in thousandths and ascending, the smallest wait that at least that share of the
-// records did not exceed.
+// records with a wait did not exceed.
 func (a *account) quantiles(thousandths ...int) []int {
 	result := make([]int, 0, len(thousandths))
-	seen := 0
+	seen, all := 0, 0
+	for _, count := range a.waits {
+		all += count
+	}
 	for _, wait := range slices.Sorted(maps.Keys(a.waits)) {
 		seen += a.waits[wait]
 		for len(result) < len(thousandths) {
 			// In whole numbers, since 0.999 * 1000 is not 999 in floats.
-			rank := (a.records*thousandths[len(result)] + 999) / 1000
+			rank := (all*thousandths[len(result)] + 999) / 1000
 			if seen < rank {
 				break
 			}
 			result = append(result, wait)
 		}
+	}
+	for len(result) < len(thousandths) { // nobody has waited to the end yet
+		result = append(result, 0)
 	}
 	return result
 }

@@ -46,12 +46,17 @@ func Run(trace *Trace, policy autoscale.Policy, o Options) (Result, error) {
 	if total := o.withDefaults().Scale * float64(trace.records); total > maxRecords {
 		return Result{}, fmt.Errorf("simulate: Scale is %v, which makes %g records, want at most %d", o.Scale, total, maxRecords)
 	}
-	m := newMachine(trace, policy, o.withDefaults())
+	s := newStepper(policy, o.withDefaults())
+	arrivals := cursor{bins: trace.bins, width: trace.width}
 	last := trace.seconds - 1
 	for t := 0; ; t++ {
-		m.tick(t)
-		if t >= last && (m.queue.depth == 0 || t == last+overtime) {
-			return m.result(t), nil
+		n := 0
+		if t <= last {
+			n = arrivals.at(t)
+		}
+		s.Step(n)
+		if t >= last && (s.m.queue.depth == 0 || t == last+overtime) {
+			return s.Finish(), nil
 		}
 	}
 }
@@ -66,8 +71,6 @@ type machine struct {
 	rate     int   // millionths of a record per second and worker
 	crew     *crew // nil while workers are all alike
 
-	arrivals  cursor
-	length    int
 	scale     scaled
 	queue     queue
 	capacity  int // millionths of a record, served next; never banked while the queue is empty
@@ -84,26 +87,28 @@ type reading struct {
 	direction          string
 }
 
-func newMachine(trace *Trace, policy autoscale.Policy, o Options) *machine {
+func newMachine(policy autoscale.Policy, o Options) *machine {
 	rate, _ := micros(o.Rate) // Validate has seen it
-	return &machine{
+	m := &machine{
 		options: o, policy: policy, rate: rate,
 		interval: int(o.CheckInterval / time.Second),
 		startup:  o.Variants.startupSeconds(o.Startup),
 		drain:    int(o.Drain / time.Second),
-		arrivals: cursor{bins: trace.bins, width: trace.width},
-		length:   trace.seconds,
 		scale:    scaled{factor: o.Scale},
 		crew:     newCrew(o.Variants, rate),
 		pool:     pool{ready: o.InitialSize},
-		account:  account{waits: make(map[int]int), slo: o.SLO},
+		account:  account{waits: make(map[int]int), slo: o.SLO, endless: o.Endless},
 	}
+	if o.Endless {
+		m.queue.most = mostCohorts
+	}
+	return m
 }
 
 // tick is one second, in the order that the model fixes.
-func (m *machine) tick(t int) {
+func (m *machine) tick(t, arrivals int) {
 	m.pool.advance(t)
-	m.arrive(t)
+	m.arrive(t, arrivals)
 	m.serve(t)
 	started := 0
 	if t%m.interval == 0 {
@@ -113,11 +118,8 @@ func (m *machine) tick(t int) {
 	m.account.cost += m.pool.present() - started
 }
 
-func (m *machine) arrive(t int) {
-	if t >= m.length {
-		return
-	}
-	n := m.scale.next(m.arrivals.at(t))
+func (m *machine) arrive(t, arrivals int) {
+	n := m.scale.next(arrivals)
 	m.queue.push(t, n)
 	m.account.records += n
 	m.lastCheck.arrived += n
@@ -131,7 +133,12 @@ func (m *machine) serve(t int) {
 	}
 	n := min(m.queue.depth, m.capacity/million)
 	m.capacity -= n * million
-	m.queue.pop(n, func(arrived, count int) { m.account.served(t-arrived, count) })
+	m.queue.pop(n, func(arrived, count int) {
+		m.account.served(t-arrived, count)
+		if m.options.Served != nil {
+			m.options.Served(t-arrived, count)
+		}
+	})
 	m.lastCheck.completed += n
 	if m.crew != nil {
 		m.crew.served(n)

@@ -50,7 +50,7 @@ func TestWorkedExample(t *testing.T) {
 		Rate: 2, Startup: time.Second, MinSize: 1, MaxSize: 3, CheckInterval: time.Second, SLO: 2 * time.Second,
 		Timeline: func(r Row) { rows = append(rows, r) },
 	}
-	m := newMachine(trace(t, 20), policy, o.withDefaults())
+	m := newMachine(policy, o.withDefaults())
 	table := []struct{ ready, starting, arrivals, served, depth, size, cost int }{
 		{1, 0, 20, 2, 18, 3, 1},
 		{1, 2, 0, 2, 16, 3, 4},
@@ -59,7 +59,7 @@ func TestWorkedExample(t *testing.T) {
 		{3, 0, 0, 4, 0, 2, 13},
 	}
 	for second, want := range table {
-		m.tick(second)
+		m.tick(second, want.arrivals)
 		got := rows[second]
 		if got.Ready != want.ready || got.Starting != want.starting || got.Arrived != want.arrivals ||
 			got.Completed != want.served || *got.Depth != want.depth || got.Size != want.size || m.account.cost != want.cost {
