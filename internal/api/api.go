@@ -17,6 +17,7 @@ import (
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/analyzer/count"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -31,6 +32,7 @@ type Rooms struct {
 	Queue       Queue
 	Pool        *analyzer.Pool
 	Scaler      *autoscale.Controller
+	League      *league.League // nil also where no policies are compared
 	Results     Results
 	Log         *slog.Logger
 }
@@ -91,6 +93,7 @@ func (s *Server) routes() {
 	handle("GET /v1/results", s.Results != nil, s.getResults)
 	handle("POST /v1/results", s.Results != nil, s.postResult)
 	handle("GET /v1/decisions", scaler, s.getDecisions)
+	handle("GET /v1/league", scaler, s.getLeague)
 	handle("POST /v1/autoscaler/pause", scaler && pool, s.postPause)
 	handle("POST /v1/autoscaler/resume", scaler && pool, s.postResume)
 	handle("POST /v1/autoscaler/force", scaler && pool, s.postForce)
@@ -221,6 +224,7 @@ func (s *Server) getIndex(w http.ResponseWriter, _ *http.Request) {
   POST /v1/records      logs in: NDJSON, JSON or text, plain, gzip or zstd
   GET  /v1/stats        counts, pool and autoscaler
   GET  /v1/decisions    why the pool has the size it has
+  GET  /v1/league       what other policies would have cost
   GET  /v1/results      what the analyzers counted
   GET  /v1/dead         records that could not be analyzed; DELETE drops them all
        /v1/dead/{id}    GET one, DELETE it, POST .../retry; POST /v1/dead/retry for all

@@ -147,6 +147,16 @@ func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, Decisions{decisions, settingsOf(s.Scaler.Stats().Policy, s.Scaler.Options())})
 }
 
+// getLeague answers with a league.Standing.
+func (s *Server) getLeague(w http.ResponseWriter, _ *http.Request) {
+	if s.League == nil {
+		fail(w, http.StatusNotFound, remote.Error{Message: "no policies are compared here: the setting league is none",
+			Hint: "start it with --league threshold,slo,hpa,kpa or --league all"})
+		return
+	}
+	answer(w, http.StatusOK, s.League.Standing())
+}
+
 func (s *Server) postPause(w http.ResponseWriter, _ *http.Request) {
 	s.Scaler.Pause()
 	answer(w, http.StatusOK, s.Scaler.Stats())

@@ -22,6 +22,7 @@ import (
 	"github.com/sluicehq/sluice/analyzer/discard"
 	"github.com/sluicehq/sluice/analyzer/sleep"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
@@ -61,7 +62,13 @@ type App struct {
 	remote   *remote.Client
 	pool     *analyzer.Pool
 	scaler   *autoscale.Controller
+<<<<<<< HEAD
 	memory   *keeper // what the autoscaler learns; nil where nothing is kept
+=======
+	memory   *memory        // what the autoscaler learns; nil where nothing is kept
+	league   *league.League // nil where no policies are compared
+	meter    *meter         // nil where nobody wants to know the arrivals
+>>>>>>> 39d5ca6 (League: other policies play along on the live arrivals, and are scored next to the one in charge)
 	api      *api.Server
 	stopping atomic.Bool
 }
@@ -96,10 +103,12 @@ func (a *App) open(ctx context.Context) error {
 	if err := open(ctx); err != nil {
 		return err
 	}
-	if a.o.Role == Distributor {
-		return nil
+	if a.o.Role != Distributor {
+		if err := a.openPool(); err != nil {
+			return err
+		}
 	}
-	return a.openPool()
+	return a.openMeter()
 }
 
 // listen takes the address first, so that a port in use is told before anything else is touched.
@@ -164,7 +173,7 @@ func (a *App) handler() analyzer.Handler {
 func (a *App) rooms() api.Rooms {
 	r := api.Rooms{
 		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
-		Distributor: a.intake, Pool: a.pool, Scaler: a.scaler,
+		Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
@@ -186,6 +195,9 @@ func (a *App) Run(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         idle.ConnState,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	if a.meter != nil { // it looks before the first record and after the last
+		defer a.meter.start()()
 	}
 	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)

@@ -109,7 +109,7 @@ many analyzers as the backlog needs.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(),
-		statsCommand(), decisionsCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
+		statsCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
 	)
 	return root
 }

@@ -59,7 +59,9 @@ type Config struct {
 	MaxIdleConnections int    // connections that may be open and idle
 	MemoryLimit        int64  // soft limit of the Go heap in bytes; 0 means none
 
-	Queue     jetstream.Options
+	Queue       jetstream.Options
+	HistoryDays int // days for which the arrivals per second are kept besides today; 0 means none
+
 	Intake    distributor.Options // Committers is Queue.Partitions
 	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
 	Handler   HandlerConfig
@@ -105,7 +107,7 @@ func bare() *Config {
 		LogLevel: slog.LevelInfo, LogFormat: LogAuto,
 		Distributor: "http://127.0.0.1:8000",
 		Listen:      ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
-		Queue:     jetstream.Options{Dir: "./sluice-data"},
+		Queue: jetstream.Options{Dir: "./sluice-data"}, HistoryDays: 14,
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],
 		Autoscale: autoscale.DefaultOptions(),

@@ -47,6 +47,7 @@ const (
 	leastSLO        = 10 * time.Millisecond
 	mostPartitions  = 64
 	mostLedger      = 1_000_000
+	mostHistory     = 3650 // days
 )
 
 // leastMemory keeps the collector from running all the time.
@@ -114,6 +115,8 @@ var queueSettings = []setting{
 		func(c *Config) field { return atLeast(&c.Queue.Retry.Delay, time.Nanosecond) }},
 	{"max-retry-delay", Queue, "longest pause between attempts; never less than retry_delay",
 		func(c *Config) field { return atLeast(&c.Queue.Retry.MaxDelay, time.Nanosecond) }},
+	{"history-days", Queue, "days for which the arrivals per second are kept besides today, in the folder history of the data folder; 0 keeps none",
+		func(c *Config) field { return whole(&c.HistoryDays, 0, mostHistory) }},
 }
 
 var intakeSettings = []setting{

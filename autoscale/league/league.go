@@ -1,0 +1,134 @@
+package league
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/autoscale/simulate"
+)
+
+// Options say who plays, and by which rules.
+type Options struct {
+	Contestants []Contestant // at least one, each name once
+
+	MinSize int // bounds of every pool, in workers
+	MaxSize int
+
+	CheckInterval time.Duration // time between two checks; rounded up to whole seconds
+	SLO           time.Duration // longest wait that a record may have; rounded up to whole seconds
+	Startup       time.Duration // from asking for a worker until it works; rounded up to whole seconds unless zero
+}
+
+// Contestant is a policy that plays. It must be a fresh one that nobody else uses.
+type Contestant struct {
+	Policy   autoscale.Policy
+	InCharge bool // the same policy sizes the real pool
+}
+
+// Second is what happened in one second.
+type Second struct {
+	Time           time.Time // when it ended
+	Arrived        int       // records
+	Completed      int       // records that the real pool finished
+	ServiceSeconds float64   // worker-seconds that these took it
+	Workers        int       // present in the real pool, those that start and drain included
+}
+
+// League is a comparison under way. All methods may be called from any goroutine; seconds come in order.
+type League struct {
+	o Options
+
+	mu      sync.Mutex
+	rate    rate
+	players []*player
+	since   time.Time // zero before the first second is scored
+	seconds int       // scored
+	workers int       // of the real pool, at last
+	total   traffic
+	minutes [minutesOfHour]traffic
+}
+
+// New makes a league that has not begun. The error names everything wrong with the options.
+func New(o Options) (*League, error) {
+	l := &League{o: o}
+	var errs []error
+	if len(o.Contestants) == 0 {
+		errs = append(errs, errors.New("league: nobody plays, want at least one policy"))
+	}
+	seen := map[string]bool{}
+	for i, c := range o.Contestants {
+		if c.Policy == nil {
+			errs = append(errs, fmt.Errorf("league: contestant %d has no policy", i+1))
+			continue
+		}
+		name := c.Policy.Name()
+		if seen[name] {
+			errs = append(errs, fmt.Errorf("league: %s plays twice", name))
+		}
+		seen[name] = true
+		l.players = append(l.players, &player{name: name, inCharge: c.InCharge, policy: c.Policy})
+	}
+	return l, errors.Join(errors.Join(errs...), l.rules(o.MinSize).Validate())
+}
+
+// WholeSeconds rounds up to what the model can tell apart: seconds, and one of them at least.
+func WholeSeconds(d time.Duration) time.Duration {
+	return max(time.Second, (d+time.Second-1)/time.Second*time.Second)
+}
+
+// rules are the options of every player's pool. The rate is set before each step.
+func (l *League) rules(size int) simulate.Options {
+	o := simulate.Options{
+		Rate: 1, MinSize: l.o.MinSize, MaxSize: l.o.MaxSize, InitialSize: size,
+		CheckInterval: WholeSeconds(l.o.CheckInterval), SLO: WholeSeconds(l.o.SLO), Endless: true,
+	}
+	if l.o.Startup > 0 {
+		o.Startup = WholeSeconds(l.o.Startup)
+	}
+	return o
+}
+
+// Step plays one more second.
+func (l *League) Step(s Second) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.workers = s.Workers
+	l.rate.learn(s.Completed, s.ServiceSeconds)
+	rate := l.rate.value()
+	if rate == 0 {
+		return
+	}
+	if l.since.IsZero() {
+		l.begin(s)
+	}
+	arrived := max(0, s.Arrived)
+	slot := l.seconds / 60 % minutesOfHour
+	if l.seconds%60 == 0 {
+		l.minutes[slot] = traffic{}
+		for _, p := range l.players {
+			p.minutes[slot].reset()
+		}
+	}
+	for _, t := range []*traffic{&l.total, &l.minutes[slot]} {
+		t.seconds++
+		t.records += arrived
+		t.useful += float64(arrived) / rate
+		t.cost += max(0, s.Workers)
+	}
+	for _, p := range l.players {
+		p.step(arrived, rate, slot, l.total)
+	}
+	l.seconds++
+}
+
+// begin is for the first second that is scored.
+func (l *League) begin(s Second) {
+	l.since = s.Time
+	size := min(max(s.Workers, l.o.MinSize), l.o.MaxSize)
+	for _, p := range l.players {
+		p.begin(l.rules(size))
+	}
+}
