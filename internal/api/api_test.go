@@ -130,6 +130,7 @@ func TestAnswers(t *testing.T) {
 		{"results", "GET", "/v1/results", "", "", 200, `"by_severity"`},
 		{"adding a result", "POST", "/v1/results", js, `{"batch":"b","records":1}`, 200, `added`},
 		{"decisions", "GET", "/v1/decisions", "", "", 200, `"decisions":[]`},
+		{"a league of nobody", "GET", "/v1/league", "", "", 404, `"hint":"start it with --league`},
 		{"pausing", "POST", "/v1/autoscaler/pause", "", "", 200, `"paused":true`},
 		{"resuming", "POST", "/v1/autoscaler/resume", "", "", 200, `"paused":false`},
 		{"forcing", "POST", "/v1/autoscaler/force", js, `{"size":3,"seconds":60}`, 200, `"forced_size":3`},

@@ -44,6 +44,7 @@ func (m *meter) start() (stop func()) {
 	m.begun = now.Add(-time.Duration(now.Nanosecond())) // looks come when a second of the clock is over
 	if m.history != nil {                               // the queue is here and answers at once
 		m.look(ctx, now)
+		m.history.Flush(now)
 	}
 	var running sync.WaitGroup
 	running.Go(func() { m.run(ctx) })

@@ -55,8 +55,8 @@ func printLeague(w io.Writer, st league.Standing) error {
 		_, err := fmt.Fprintf(w, "nothing to compare yet: waiting for %s\n", st.WaitingFor)
 		return err
 	}
-	fmt.Fprintf(w, "since %s, SLO %v; an analyzer does %.4g records/s\n",
-		st.Since.Local().Format(time.DateTime), round(st.SLO), st.Rate)
+	fmt.Fprintf(w, "since %s, SLO %s; an analyzer does %s records/s\n",
+		st.Since.Local().Format(time.DateTime), lasting(st.SLO), perSecond(st.Rate))
 	if st.LastHour.Seconds < st.Total.Seconds {
 		printSpan(w, "last hour", st.LastHour, st, func(r league.Row) league.Score { return r.LastHour }, st.Real.LastHour)
 	}
@@ -70,7 +70,7 @@ func printLeague(w io.Writer, st league.Standing) error {
 
 // printSpan is the table of one span.
 func printSpan(w io.Writer, title string, span league.Span, st league.Standing, of func(league.Row) league.Score, real league.RealScore) {
-	fmt.Fprintf(w, "\n%s, %v: %s records\n", title, round(float64(span.Seconds)), thousands(int64(span.Records)))
+	fmt.Fprintf(w, "\n%s, %s: %s records\n", title, lasting(float64(span.Seconds)), thousands(int64(span.Records)))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	longest := len("  real pool")
 	for _, r := range st.Policies {
@@ -120,6 +120,22 @@ func inWords(st league.Standing) (sentences []string) {
 		}
 	}
 	return sentences
+}
+
+// lasting is a time in words that are short also for months.
+func lasting(seconds float64) string {
+	const day = 24 * 60 * 60
+	if seconds >= 2*day {
+		return fmt.Sprintf("%d days %d hours", int(seconds)/day, int(seconds)%day/3600)
+	}
+	return config.FormatDuration(round(seconds))
+}
+
+func perSecond(rate float64) string {
+	if rate < 100 {
+		return fmt.Sprintf("%.3g", rate)
+	}
+	return thousands(int64(math.Round(rate)))
 }
 
 // comparedCost says what a cost is beside another one.

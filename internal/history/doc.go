@@ -2,6 +2,7 @@
 // the traffic of this very installation.
 //
 //	r := history.New(history.Options{Dir: "data/history", Days: 14, Logger: log})
+//	r.Flush(time.Now())    // puts right what a kill left
 //	r.Add(time.Now(), 512) // records that arrived in this second
 //	r.Flush(time.Now())    // every few seconds
 //	r.Close()
@@ -17,6 +18,6 @@
 // # How it fails
 //
 // Never so that anybody else notices: what cannot be written is told once in the log, and left out. A process that is killed
-// loses the seconds since its last flush. What it left half written is put right before the next row is added. Where
+// loses the seconds since its last flush; what it left half written is put right by the first flush of the next one. Where
 // the clock was set back, the seconds that are already there are not recorded again until the clock is past them.
 package history

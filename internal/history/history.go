@@ -34,7 +34,7 @@ type Recorder struct {
 	clock   bool      // told already that it was set back
 }
 
-// New makes a recorder. Nothing is touched before there is something to write.
+// New makes a recorder. It touches nothing.
 func New(o Options) *Recorder { return &Recorder{o: o} }
 
 // Add takes down that so many records arrived in the second of at. Several calls for one second add up.
@@ -77,7 +77,7 @@ func (r *Recorder) Add(at time.Time, records int) {
 	}
 }
 
-// Flush writes what is new, and looks after the files of other days when a day is over.
+// Flush writes what is new. The first one, and the first of each day, looks after the files that are there.
 func (r *Recorder) Flush(now time.Time) {
 	if !r.same && len(r.rows) > 0 {
 		err := r.write()
@@ -93,6 +93,10 @@ func (r *Recorder) Flush(now time.Time) {
 			r.day = time.Time{}
 		}
 		r.tidied = today
+		if r.file == nil {
+			_, err := repair(path(r.o.Dir, today))
+			r.tell(err)
+		}
 		r.tell(tidy(r.o.Dir, today, r.o.Days))
 	}
 }
