@@ -44,15 +44,12 @@ var bans = []struct {
 		"the API answers for the rooms it is given"},
 	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"results know what was counted, not where it came from"},
-<<<<<<< HEAD
 	{"internal/traces", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/...", "analyzer/..."},
 		"reading a trace starts nothing and asks nobody"},
 	{"internal/chart", []string{"autoscale/...", "distributor", "emitter", "queue/...", "analyzer/...", "internal/app", "internal/api", "internal/config", "internal/cli"},
 		"a picture knows points and colours, not what they mean"},
-=======
 	{"internal/history", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the history is numbers in files; who counts them and who reads them is not its business"},
->>>>>>> f11c0f3 (History: arrivals per second on disk, a file a day that is a trace by itself, so that people can replay their own traffic)
 	{"internal/app", []string{"internal/cli"},
 		"the command line calls the application"},
 }

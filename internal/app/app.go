@@ -62,13 +62,9 @@ type App struct {
 	remote   *remote.Client
 	pool     *analyzer.Pool
 	scaler   *autoscale.Controller
-<<<<<<< HEAD
-	memory   *keeper // what the autoscaler learns; nil where nothing is kept
-=======
-	memory   *memory        // what the autoscaler learns; nil where nothing is kept
+	memory   *keeper        // what the autoscaler learns; nil where nothing is kept
 	league   *league.League // nil where no policies are compared
 	meter    *meter         // nil where nobody wants to know the arrivals
->>>>>>> 39d5ca6 (League: other policies play along on the live arrivals, and are scored next to the one in charge)
 	api      *api.Server
 	stopping atomic.Bool
 }

@@ -73,6 +73,15 @@ func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
 		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
 		restore(a, kept, "slo", slo.Restore)
 	}
+	if c.Policy.Governor && c.Policy.Name == "slo" {
+		g, err := autoscale.NewGovernor(p, autoscale.GovernorOptions{CheckInterval: c.Autoscale.CheckInterval})
+		if err != nil {
+			return nil, err
+		}
+		m.parts = append(m.parts, part{"governor", func() any { return g.State() }})
+		restore(a, kept, "governor", g.Restore)
+		p = g
+	}
 	m.Policy = p
 	if path == "" {
 		return p, nil

@@ -89,12 +89,12 @@ func put(t *testing.T, q queue.Queue, records int) {
 	}
 }
 
-// counter is a policy that learns how often it was asked.
-type counter struct{ asked int }
+// asker is a policy that learns how often it was asked.
+type asker struct{ asked int }
 
-func (*counter) Name() string { return "counter" }
+func (*asker) Name() string { return "asker" }
 
-func (c *counter) Decide(o autoscale.Observation) autoscale.Proposal {
+func (c *asker) Decide(o autoscale.Observation) autoscale.Proposal {
 	c.asked++
 	return autoscale.Proposal{Size: o.Size}
 }
@@ -102,9 +102,9 @@ func (c *counter) Decide(o autoscale.Observation) autoscale.Proposal {
 func TestMemoryOutlivesTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "autoscaler.json")
-		c := &counter{}
+		c := &asker{}
 		m := &keeper{Policy: c, path: path, log: slog.New(slog.DiscardHandler), size: func() int { return 7 },
-			parts: []part{{"counter", func() any { return c.asked }}}, writes: make(chan memoryFile, 1)}
+			parts: []part{{"asker", func() any { return c.asked }}}, writes: make(chan memoryFile, 1)}
 		stop := m.start()
 		begin := time.Now()
 		ask := func(after time.Duration, want string) {
@@ -112,7 +112,7 @@ func TestMemoryOutlivesTheProcess(t *testing.T) {
 			m.Decide(autoscale.Observation{Time: begin.Add(after), Size: 7})
 			synctest.Wait()
 			f, err := readMemory(path)
-			if err != nil || f.Size != 7 || f.Policy != "counter" || string(f.Parts["counter"]) != want {
+			if err != nil || f.Size != 7 || f.Policy != "asker" || string(f.Parts["asker"]) != want {
 				t.Errorf("after %v: %+v, %v; want %s", after, f, err, want)
 			}
 		}
@@ -122,12 +122,12 @@ func TestMemoryOutlivesTheProcess(t *testing.T) {
 		m.Decide(autoscale.Observation{Time: begin.Add(12 * time.Second), Size: 7})
 		m.Decide(autoscale.Observation{Time: begin.Add(13 * time.Second), Size: 8}) // a new size is taken down at once
 		synctest.Wait()
-		if f, _ := readMemory(path); string(f.Parts["counter"]) != "5" {
+		if f, _ := readMemory(path); string(f.Parts["asker"]) != "5" {
 			t.Errorf("after a new size: %+v, want 5", f)
 		}
 		m.Decide(autoscale.Observation{Time: begin.Add(13 * time.Second)})
 		stop()
-		if f, err := readMemory(path); err != nil || string(f.Parts["counter"]) != "6" {
+		if f, err := readMemory(path); err != nil || string(f.Parts["asker"]) != "6" {
 			t.Errorf("in the end: %+v, %v; want 6", f, err)
 		}
 		left, _ := filepath.Glob(path + ".*")
@@ -171,7 +171,7 @@ func TestMemoryThatCannotBeUsed(t *testing.T) {
 // TestMemoryOfAFullDiskIsToldOnce writes where nothing can be written.
 func TestMemoryOfAFullDiskIsToldOnce(t *testing.T) {
 	var said strings.Builder
-	m := &keeper{Policy: &counter{}, path: filepath.Join(t.TempDir(), "missing", "autoscaler.json"),
+	m := &keeper{Policy: &asker{}, path: filepath.Join(t.TempDir(), "missing", "autoscaler.json"),
 		log: slog.New(slog.NewTextHandler(&said, nil)), size: func() int { return 1 }}
 	for range 3 {
 		m.write(m.take())
