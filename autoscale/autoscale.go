@@ -145,6 +145,7 @@ type Clamp struct {
 // Names of the clamps that this package applies.
 const (
 	ClampCooldown = "cooldown"      // the threshold policy waits after an action
+	ClampBudget   = "budget"        // the [Budget] could not pay for more
 	ClampGovernor = "governor"      // the [Governor] found that more would not help
 	ClampUnknown  = "depth_unknown" // without a depth the present size stays
 	ClampMinSize  = "min_size"      // raised to Options.MinSize
