@@ -61,7 +61,7 @@ func (a *App) memoryPath() string {
 	return ""
 }
 
-// policy builds the one in charge, with what an earlier process has learned.
+// policy builds the one in charge with what is wrapped around it, and gives them what an earlier process has learned.
 func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
 	c := a.o.Config
 	p, err := policies.New(c.Policy.Name, c.PolicyOptions())
@@ -81,6 +81,15 @@ func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
 		m.parts = append(m.parts, part{"governor", func() any { return g.State() }})
 		restore(a, kept, "governor", g.Restore)
 		p = g
+	}
+	if hours := c.Policy.WorkerHours; hours > 0 {
+		b, err := autoscale.NewBudget(p, autoscale.BudgetOptions{WorkerHours: float64(hours)})
+		if err != nil {
+			return nil, err
+		}
+		m.parts = append(m.parts, part{"budget", func() any { return b.State() }})
+		restore(a, kept, "budget", b.Restore)
+		p = b
 	}
 	m.Policy = p
 	if path == "" {
