@@ -241,6 +241,9 @@ func (d diagnosis) growingBetween() cause {
 func (d diagnosis) smallSteps() cause {
 	var best, series []Decision
 	for _, r := range d.known() {
+		if !d.isThreshold() {
+			break // its steps are as large as it wants
+		}
 		switch {
 		case r.Action == ActionUp && (len(series) == 0 || r.Depth > series[len(series)-1].Depth):
 			series = append(series, r)
@@ -313,8 +316,18 @@ func (d diagnosis) wastedUps() (ups int, takenBack, falling []Decision) {
 	return ups, takenBack, falling
 }
 
+// isThreshold tells whether the decisions are those of the threshold policy; with another one, its settings are zero.
+func (d diagnosis) isThreshold() bool { return d.o.Policy == nil && d.o.ScaleUpThreshold > 0 }
+
+// calmElsewhere is what to do about too much movement where no threshold can be changed.
+const calmElsewhere = "nothing, if the load came and went like that; else name a longer slo, or cap max_reversals, which costs idle workers"
+
 // calmUps suggests smaller steps, or a later start where the step is 1 already.
 func (d diagnosis) calmUps(f *Finding) {
+	if !d.isThreshold() {
+		f.Suggested = calmElsewhere
+		return
+	}
 	if d.o.ScaleUpCount > 1 {
 		f.Setting, f.Current, f.Suggested = "scale_up_count", fmt.Sprint(d.o.ScaleUpCount), fmt.Sprint((d.o.ScaleUpCount+1)/2)
 		return
@@ -351,6 +364,8 @@ func (d diagnosis) oscillating() []Finding {
 func (d diagnosis) calmSwings(f *Finding) {
 	up, down := d.o.ScaleUpThreshold, d.o.ScaleDownThreshold
 	switch {
+	case !d.isThreshold():
+		f.Suggested = calmElsewhere
 	case down > 0 && up < 3*down:
 		f.Setting, f.Current, f.Suggested = "scale_down_threshold", fmt.Sprint(down), fmt.Sprint(up/5)
 	case d.o.Cooldown < 2*time.Minute:

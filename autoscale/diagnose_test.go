@@ -187,3 +187,31 @@ func TestDiagnoseDoesNotContradictItself(t *testing.T) {
 		t.Error("a pool that turns around every 20 s is not said to oscillate")
 	}
 }
+
+// TestDiagnoseAdvisesNoThresholdsWhereThereAreNone has a policy without thresholds swing.
+func TestDiagnoseAdvisesNoThresholdsWhereThereAreNone(t *testing.T) {
+	var rows []Decision
+	noon := time.Unix(43200, 0)
+	for i := range 12 {
+		d := Decision{Time: noon.Add(time.Duration(i) * 20 * time.Second), DepthKnown: true, Depth: 100 * i, Size: 4, NamedSize: 6, NewSize: 6, Action: ActionUp, Policy: "slo"}
+		if i%2 == 1 {
+			d.Size, d.NamedSize, d.NewSize, d.Action = 6, 4, 4, ActionDown
+		}
+		rows = append(rows, d)
+	}
+	problems := 0
+	for _, f := range Diagnose(rows, Options{MinSize: 1, MaxSize: 10, CheckInterval: time.Second}) {
+		if f.Setting != "" {
+			t.Errorf("%q advises %s, which the policy does not read", f.Answer, f.Setting)
+		}
+		if f.Problem {
+			problems++
+			if f.Suggested == "" {
+				t.Errorf("%q comes without advice", f.Answer)
+			}
+		}
+	}
+	if problems == 0 {
+		t.Error("a pool that swings every 20 s has no problem")
+	}
+}
