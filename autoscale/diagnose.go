@@ -89,7 +89,7 @@ func (d diagnosis) notUp() []Finding {
 	if len(d.rows) == 0 {
 		return []Finding{answer(QuestionNotUp, "There are no decisions yet.")}
 	}
-	causes := []cause{d.atMax(), d.inCooldown(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps()}
+	causes := []cause{d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps()}
 	causes = slices.DeleteFunc(causes, func(c cause) bool { return len(c.rows) == 0 })
 	slices.SortStableFunc(causes, func(a, b cause) int { return cmp.Compare(len(b.rows), len(a.rows)) })
 	if len(causes) == 0 {
@@ -121,7 +121,8 @@ func (d diagnosis) nothingKeptItDown() Finding {
 func (d diagnosis) atMax() cause {
 	return cause{
 		rows: d.filter(func(r Decision) bool {
-			return wantsUp(r) && r.Action == ActionHold && r.Size >= d.o.MaxSize && !hasClamp(r, ClampPaused) && !hasClamp(r, ClampForced)
+			return wantsUp(r) && r.Action == ActionHold && r.Size >= d.o.MaxSize && !hasClamp(r, ClampPaused) && !hasClamp(r, ClampForced) &&
+				!outsideLimit(r)
 		}),
 		finding: func(n int) Finding {
 			return Finding{
@@ -147,6 +148,70 @@ func (d diagnosis) inCooldown() cause {
 			}
 		},
 	}
+}
+
+// outsideLimit tells whether something limited the size that the policy's settings cannot change.
+func outsideLimit(r Decision) bool { return hasClamp(r, ClampGovernor) || hasClamp(r, ClampBudget) }
+
+// heldBy tells whether the limit of that name kept the pool from growing.
+func heldBy(r Decision, clamp string) bool {
+	return wantsUp(r) && r.Action != ActionUp && hasClamp(r, clamp) && !hasClamp(r, ClampPaused) && !hasClamp(r, ClampForced)
+}
+
+const (
+	adviceGovernor = "look at what the workers wait for: a slow downstream, a lock, a full CPU"
+	adviceBudget   = "a larger budget of worker-hours, or fewer records"
+)
+
+func (d diagnosis) wouldNotHelp() cause {
+	rows := d.filter(func(r Decision) bool { return heldBy(r, ClampGovernor) })
+	return cause{
+		rows: rows,
+		finding: func(n int) Finding {
+			return Finding{
+				Answer:    fmt.Sprintf("More workers would not have helped in %d of %d checks; the last time: %s.", n, len(d.rows), rows[len(rows)-1].Reason),
+				Suggested: adviceGovernor,
+			}
+		},
+	}
+}
+
+func (d diagnosis) notPaidFor() cause {
+	rows := d.filter(func(r Decision) bool { return heldBy(r, ClampBudget) })
+	return cause{
+		rows: rows,
+		finding: func(n int) Finding {
+			return Finding{
+				Answer:    fmt.Sprintf("The budget did not pay for more in %d of %d checks; the last time: %s.", n, len(d.rows), rows[len(rows)-1].Reason),
+				Suggested: adviceBudget,
+			}
+		},
+	}
+}
+
+// limited suggests what to do where at least half of the actions in question are the governor's or the budget's. No setting
+// of the policy would change them.
+func limited(f *Finding, actions []Decision) bool {
+	governed, unpaid := 0, 0
+	for _, r := range actions {
+		switch {
+		case hasClamp(r, ClampGovernor):
+			governed++
+		case hasClamp(r, ClampBudget):
+			unpaid++
+		}
+	}
+	switch {
+	case governed == 0 && unpaid == 0 || (governed+unpaid)*2 < len(actions):
+		return false
+	case governed >= unpaid:
+		f.Answer = strings.TrimSuffix(f.Answer, ".") + fmt.Sprintf("; %d of these were the governor's, since more workers did not help.", governed)
+		f.Suggested = adviceGovernor
+	default:
+		f.Answer = strings.TrimSuffix(f.Answer, ".") + fmt.Sprintf("; %d of these were the budget's, which did not pay for them.", unpaid)
+		f.Suggested = adviceBudget
+	}
+	return true
 }
 
 func (d diagnosis) withoutDepth() cause {
@@ -211,7 +276,7 @@ func (d diagnosis) refused() cause {
 func (d diagnosis) growingBetween() cause {
 	var best, stretch []Decision
 	for _, r := range d.rows {
-		between := r.DepthKnown && r.Action == ActionHold && r.Depth > d.o.ScaleDownThreshold && r.Depth < d.o.ScaleUpThreshold
+		between := r.DepthKnown && r.Action == ActionHold && !outsideLimit(r) && r.Depth > d.o.ScaleDownThreshold && r.Depth < d.o.ScaleUpThreshold
 		if !between || (len(stretch) > 0 && r.Depth < stretch[len(stretch)-1].Depth) {
 			stretch = nil
 		}
@@ -269,7 +334,7 @@ func (d diagnosis) smallSteps() cause {
 }
 
 func (d diagnosis) tooMuch() []Finding {
-	ups, takenBack, falling := d.wastedUps()
+	ups, takenBack, falling, back := d.wastedUps()
 	switch {
 	case len(d.rows) == 0:
 		return []Finding{answer(QuestionTooMuch, "There are no decisions yet.")}
@@ -281,6 +346,9 @@ func (d diagnosis) tooMuch() []Finding {
 	case len(takenBack) >= 2 && len(takenBack)*2 >= ups:
 		f.Answer = fmt.Sprintf("%d of %d ups were followed by a down within %v.", len(takenBack), ups, short(diagnoseWindow))
 		f.Evidence = evidence(takenBack)
+		if limited(&f, back) {
+			return []Finding{f}
+		}
 	case len(falling) >= 2 && len(falling)*2 >= ups:
 		f.Answer = fmt.Sprintf("%d of %d ups came while the depth was falling already.", len(falling), ups)
 		f.Evidence = evidence(falling)
@@ -293,8 +361,9 @@ func (d diagnosis) tooMuch() []Finding {
 	return []Finding{f}
 }
 
-// wastedUps counts the ups, and returns those that were taken back soon, and those that came when the depth was falling.
-func (d diagnosis) wastedUps() (ups int, takenBack, falling []Decision) {
+// wastedUps counts the ups, and returns those that were taken back soon, those that came when the depth was falling, and
+// the downs that took back the former.
+func (d diagnosis) wastedUps() (ups int, takenBack, falling, back []Decision) {
 	known := d.known()
 	for i, r := range known {
 		if !acted(r) || r.Action != ActionUp {
@@ -307,13 +376,13 @@ func (d diagnosis) wastedUps() (ups int, takenBack, falling []Decision) {
 		for _, later := range known[i+1:] {
 			if acted(later) {
 				if later.Action == ActionDown && later.Time.Sub(r.Time) <= diagnoseWindow {
-					takenBack = append(takenBack, r)
+					takenBack, back = append(takenBack, r), append(back, later)
 				}
 				break
 			}
 		}
 	}
-	return ups, takenBack, falling
+	return ups, takenBack, falling, back
 }
 
 // isThreshold tells whether the decisions are those of the threshold policy; with another one, its settings are zero.
@@ -356,7 +425,9 @@ func (d diagnosis) oscillating() []Finding {
 		Question: QuestionOscillating, Problem: true, Evidence: evidence(reversals),
 		Answer: fmt.Sprintf("%d of %d actions turned against the one before within %v.", len(reversals), len(actions), short(diagnoseWindow)),
 	}
-	d.calmSwings(&f)
+	if !limited(&f, reversals) {
+		d.calmSwings(&f)
+	}
 	return []Finding{f}
 }
 

@@ -50,6 +50,26 @@ func refused(_ int, d *Decision) {
 	}
 }
 
+// cappedBy is a limit on the size that the policy itself does not know.
+func cappedBy(name string, size int, reason string) func(int, *Decision) {
+	return func(_ int, d *Decision) {
+		if d.NewSize > size {
+			// The limit is a wrapper of the policy: it comes before the bounds.
+			d.Clamps, d.NewSize = []Clamp{{name, d.NamedSize, size}}, size
+			d.Action, d.Reason = direction(d.Size, size), reason
+		}
+	}
+}
+
+// takenBack lets every second check take the up before it back.
+func takenBack(name string) func(int, *Decision) {
+	return func(i int, d *Decision) {
+		if i%2 == 1 {
+			cappedBy(name, d.Size-1, "more would not help")(i, d)
+		}
+	}
+}
+
 func TestDiagnose(t *testing.T) {
 	eager := DefaultOptions()
 	eager.Cooldown = 0
@@ -87,6 +107,13 @@ func TestDiagnose(t *testing.T) {
 			"Somebody had forced a size in 2 of 3 checks in which the policy wanted to grow the pool.", "", "", "resume it, or wait until the forced size expires"},
 		{"the pool refuses", played(2, Options{}, refused, 60, 60), Options{}, QuestionNotUp, true,
 			"The pool did not follow in 2 of 2 checks; the last time: resize to 4 failed: quota exceeded.", "", "", "find out why the pool cannot be resized"},
+		{"more would not help", played(4, Options{}, cappedBy(ClampGovernor, 4, "2 more would not help: throughput has stayed at 40/s since 4 workers; kept at 4"), 60, 60, 20),
+			Options{}, QuestionNotUp, true,
+			"More workers would not have helped in 2 of 3 checks; the last time: 2 more would not help: throughput has stayed at 40/s since 4 workers; kept at 4.",
+			"", "", "look at what the workers wait for: a slow downstream, a lock, a full CPU"},
+		{"not paid for", played(8, Options{}, cappedBy(ClampBudget, 8, "the budget pays for 8 of the 10 asked for"), repeat(4, 90)...), Options{}, QuestionNotUp, true,
+			"The budget did not pay for more in 4 of 4 checks; the last time: the budget pays for 8 of the 10 asked for.",
+			"", "", "a larger budget of worker-hours, or fewer records"},
 		{"growing below the threshold", played(2, Options{}, nil, 12, 20, 30, 40, 48), Options{}, QuestionNotUp, true,
 			"The depth grew from 12 to 48 over 5 checks, but stayed between the thresholds 10 and 50.", "scale_up_threshold", "50", "30"},
 		{"steps too small", played(2, lame, nil, 60, 80, 100, 120), lame, QuestionNotUp, true,
@@ -103,6 +130,13 @@ func TestDiagnose(t *testing.T) {
 		{"ups while the depth falls", played(2, single, nil, 200, 150, 100, 60, 30, 30), single, QuestionTooMuch, true,
 			"3 of 4 ups came while the depth was falling already.", "scale_up_threshold", "50", "75"},
 
+		{"ups that did not help", played(4, single, takenBack(ClampGovernor), repeat(4, 60)...), single, QuestionTooMuch, true,
+			"2 of 2 ups were followed by a down within 5 minutes; 2 of these were the governor's, since more workers did not help.",
+			"", "", "look at what the workers wait for: a slow downstream, a lock, a full CPU"},
+		{"ups that nobody pays for", played(4, single, takenBack(ClampBudget), repeat(4, 60)...), single, QuestionTooMuch, true,
+			"2 of 2 ups were followed by a down within 5 minutes; 2 of these were the budget's, which did not pay for them.",
+			"", "", "a larger budget of worker-hours, or fewer records"},
+
 		{"nothing yet to oscillate", nil, Options{}, QuestionOscillating, false, "There are no decisions yet.", "", "", ""},
 		{"one burst", played(2, Options{}, nil, 60, 30, 30, 5, 5, 5, 5), Options{}, QuestionOscillating, false,
 			"It is not: 1 of 3 actions in 7 checks turned against the one before within 5 minutes.", "", "", ""},
@@ -110,6 +144,9 @@ func TestDiagnose(t *testing.T) {
 			"7 of 8 actions turned against the one before within 5 minutes.", "scale_down_threshold", "30", "10"},
 		{"no cooldown", played(2, single, nil, repeat(4, 60, 5)...), single, QuestionOscillating, true,
 			"7 of 8 actions turned against the one before within 5 minutes.", "cooldown", "0s", "30s"},
+		{"it turns around because more does not help", played(4, single, takenBack(ClampGovernor), repeat(4, 60)...), single, QuestionOscillating, true,
+			"3 of 4 actions turned against the one before within 5 minutes; 2 of these were the governor's, since more workers did not help.",
+			"", "", "look at what the workers wait for: a slow downstream, a lock, a full CPU"},
 		{"forced changes are nobody's oscillation", played(2, single, func(i int, d *Decision) {
 			override{forced: 2 + i%2*5, until: d.Time.Add(time.Hour)}.apply(d, d.Time)
 		}, repeat(4, 60, 5)...), single, QuestionOscillating, false,
