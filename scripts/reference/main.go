@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/sluicehq/sluice/internal/config"
 )
@@ -28,6 +29,7 @@ func write(path string) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("%s does not have the marks %q and %q", path, begin, end)
 	}
-	out := append(append(append(head, begin...), config.Reference()...), end...)
-	return os.WriteFile(path, append(out, tail...), 0o644)
+	// Not by appending to head: that is the front of text, and would write over tail.
+	out := slices.Concat(head, []byte(begin), []byte(config.Reference()), []byte(end), tail)
+	return os.WriteFile(path, out, 0o644)
 }
