@@ -4,7 +4,7 @@ GO        ?= go
 FUZZTIME  ?= 3000x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run demo build test check race fuzz bench generate clean setup
+.PHONY: help run demo build test check race fuzz bench compare generate clean setup
 
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -39,6 +39,9 @@ fuzz: ## every fuzz test, briefly
 
 bench: build ## the ratios that we promise, side by side in one run
 	$(GO) run ./bench
+
+compare: ## all policies on all traffic: writes docs/comparison.md and docs/images anew
+	$(GO) run ./compare
 
 generate: ## write generated files anew
 	$(GO) generate ./...

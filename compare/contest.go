@@ -227,7 +227,7 @@ func tunings(quick bool) []tuning {
 	list := []tuning{
 		{"threshold", grid(axis{"scale_up_threshold", []string{"0.5", "1", "2", "4", "8"}}, axis{"scale_down_threshold", []string{"0.1", "0.3"}},
 			axis{"cooldown", []string{"0s", "10s"}}, axis{"scale_up_count", []string{"1", "5"}}, axis{"scale_down_count", []string{"1", "5"}})},
-		{"hpa", grid(axis{"target", shares}, axis{"down_window", []string{none, "30s", "2m", "5m"}}, axis{"sync", []string{"1s", "15s"}},
+		{"hpa", grid(axis{"target", shares}, axis{"down_window", []string{none, "30s", "2m", "5m"}}, axis{"sync", []string{"1s"}},
 			axis{"count_in_flight", []string{"false", "true"}}, axis{"up_workers", []string{"50"}})},
 		{"kpa", grid(axis{"concurrency", shares}, axis{"utilization", []string{"1"}}, axis{"stable_window", []string{"5s", "15s", "60s"}})},
 		{"ds2", grid(axis{"utilization", []string{"0.7", "0.85", "1"}}, axis{"boundary", []string{"0.05", "0.3"}}, axis{"reconcile", []string{"5s"}},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -415,7 +416,10 @@ func blind(s *stage) chart.Chart {
 	c.options.Missing = func(second int) bool { return second >= 600 && second < 1200 }
 	f := s.slo(c, 0)
 	names := []chart.Legend{{Color: blue, Text: "analyzers"}, {Color: pink, Text: "oldest wait, where it was seen"}, {Color: pale, Text: "no reading"}, arriving}
-	waits := chart.Panel{Y: waiting, Series: []chart.Series{steps(f.waits(), names[1])}, Lines: f.sloLine()}
+	seen, again := f.waits(), f.waits()
+	seen = slices.DeleteFunc(seen, func(p chart.Point) bool { return p.X >= 600 })
+	again = slices.DeleteFunc(again, func(p chart.Point) bool { return p.X < 1200 })
+	waits := chart.Panel{Y: waiting, Series: []chart.Series{steps(seen, names[1]), steps(again, names[1])}, Lines: f.sloLine()}
 	sizes := chart.Panel{Y: workers, Height: 1.2, Series: []chart.Series{steps(f.sizes(), names[0]), f.demand(30)}}
 	waits.Series = append(waits.Series, band(600, 1200, waits.Top()))
 	sizes.Series = append(sizes.Series, band(600, 1200, sizes.Top()))
@@ -510,38 +514,51 @@ func hourOf(films []film) chart.Chart {
 }
 
 // Places on the axes of costAndLate, which are logarithmic.
-func costAt(ratio float64) float64 { return math.Log2(ratio) }
+func costAt(above float64) float64 { return math.Log10(max(above, 0.005)) }              // share of the bound paid on top of it
 func lateAt(share float64) float64 { return max(0, math.Log10(max(share, 1e-6)*100)+3) } // 0.001 % and less is 0
 
 // costAndLate is a point for each policy, in a panel for each class.
 func costAndLate(matches []match) chart.Chart {
 	c := chart.Chart{
-		Title: "What each policy costs, and how many records are late", Subtitle: "Means over all scenarios. Better is down and to the left; the bound is at 1 and 0.",
-		Height: 860, X: chart.Axis{Label: "cost over the bound", Max: costAt(9)},
+		Title: "What each policy costs, and how many records are late", Subtitle: "Means over all scenarios. Better is down and to the left.",
+		Height: 860, X: chart.Axis{Label: "cost above the bound", Min: costAt(0.01), Max: costAt(20)},
 		Legend: []chart.Legend{{Color: blue, Text: "slo", Dot: true}, {Color: red, Text: "at the defaults", Dot: true}, {Color: green, Text: "tuned on this traffic", Dot: true}},
 	}
-	for _, ratio := range []float64{1, 1.1, 1.2, 1.5, 2, 3, 4, 6, 8} {
-		c.X.Ticks = append(c.X.Ticks, chart.Tick{At: costAt(ratio), Label: fmt.Sprint(ratio)})
+	for _, percent := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} {
+		c.X.Ticks = append(c.X.Ticks, chart.Tick{At: costAt(percent / 100), Label: fmt.Sprintf("%g %%", percent)})
 	}
 	late := chart.Axis{Max: 5}
 	for i, text := range []string{"0", "0.01", "0.1", "1", "10", "100"} {
 		late.Ticks = append(late.Ticks, chart.Tick{At: float64(i), Label: text})
 	}
-	point := func(s summary) chart.Point { return chart.Point{X: costAt(s.ratio), Y: lateAt(s.late)} }
 	for _, m := range matches {
 		p := chart.Panel{Y: late}
 		p.Y.Label = fmt.Sprintf("%s (start-up %s, SLO %s): late %%", m.class.Name, brief(m.class.Startup), brief(m.class.SLO))
-		own := chart.Series{Color: blue, Style: chart.Dots, Width: 2.5, Points: []chart.Point{point(sum(m.results[0]))}, Labels: []string{"slo"}}
-		others := chart.Series{Color: red, Style: chart.Dots, Width: 2.5}
+		own, others, best := dots(blue), dots(red), dots(green)
+		plot(&own, "slo", sum(m.results[0]))
 		for i, name := range contestants[1:] {
-			others.Points, others.Labels = append(others.Points, point(sum(m.results[i+1]))), append(others.Labels, name)
+			plot(&others, name, sum(m.results[i+1]))
 		}
-		best := chart.Series{Color: green, Style: chart.Dots, Width: 2.5}
 		for _, t := range m.tuned {
-			best.Points, best.Labels = append(best.Points, point(sum(t.outcomes))), append(best.Labels, t.name)
+			plot(&best, t.name, sum(t.outcomes))
 		}
 		p.Series = []chart.Series{own, best, others}
 		c.Panels = append(c.Panels, p)
 	}
 	return c
+}
+
+func dots(c color.RGBA) chart.Series { return chart.Series{Color: c, Style: chart.Dots, Width: 2.5} }
+
+// plot adds a policy. Those in nearly the same place share a label.
+func plot(s *chart.Series, name string, r summary) {
+	at := chart.Point{X: costAt(r.ratio - 1), Y: lateAt(r.late)}
+	for i, p := range s.Points {
+		if s.Labels[i] != "" && math.Abs(p.X-at.X) < 0.25 && math.Abs(p.Y-at.Y) < 0.3 {
+			s.Labels[i] += ", " + name
+			name = ""
+			break
+		}
+	}
+	s.Points, s.Labels = append(s.Points, at), append(s.Labels, name)
 }
