@@ -49,7 +49,7 @@ type Queue struct {
 	parts []*partition
 	turn  atomic.Uint64 // which partition is tried first for storing
 
-	deadOps sync.Mutex // held while a dead letter is retried or dropped
+	deadOps sync.RWMutex // held while a dead letter is retried or dropped; for reading, while one is stored and counted
 
 	mu      sync.Mutex // guards all below and the partitions' counts
 	closed  bool

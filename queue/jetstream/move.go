@@ -94,6 +94,8 @@ func (q *Queue) bury(ctx context.Context, h *held, part *sluice.Batch, reason st
 	if part != nil && part != h.batch {
 		id = fmt.Sprintf("%s.%d.%s", h.batch.ID, h.attempts, oneLine(reason))
 	}
+	q.deadOps.RLock() // nobody takes it before it is counted
+	defer q.deadOps.RUnlock()
 	ack, err := q.e.publish.PublishMsg(ctx, msg, js.WithMsgID(id))
 	if err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
