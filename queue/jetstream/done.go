@@ -27,7 +27,8 @@ const (
 )
 
 // purgeSpace is the free space below which messages are deleted one by one, which takes next to none. Deleting many at one stroke
-// may copy what remains of a file, 8 MB at most.
+// may copy what remains of a file, 8 MB at most. And where the disk fills up during that, the server waits for a lock that it holds
+// (nats-server 2.15.2, compactLocked to rebuildState), so that it has to be left behind.
 const purgeSpace = 16 << 20
 
 // doneMsg is a message that is acknowledged but not yet deleted.
@@ -198,7 +199,7 @@ func (q *Queue) deleteHead(p *partition) error {
 	head := min(p.done.past(state.FirstSeq), state.LastSeq)
 	back := len(q.returned(p))
 	q.mu.Unlock()
-	if free := q.disk.free(); head <= state.FirstSeq || back > doneBack || free >= 0 && free < purgeSpace {
+	if free := q.disk.freeNow(); head <= state.FirstSeq || back > doneBack || free >= 0 && free < purgeSpace {
 		return nil
 	}
 	err = q.e.removeBefore(p.index, head)

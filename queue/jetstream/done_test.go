@@ -175,11 +175,11 @@ func TestCloseDeletes(t *testing.T) {
 		t.Errorf("the journal remembers %+v, %v; want only the batch that was handed back", traces, err)
 	}
 	j.close()
-	e, err := startEmbedded(t.Context(), Options{Dir: o.Dir, Logger: slog.New(slog.DiscardHandler)}.WithDefaults())
+	e, err := startEmbedded(t.Context(), Options{Dir: o.Dir, Logger: slog.New(slog.DiscardHandler)}.WithDefaults(), o.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.stop()
+	defer e.stop(stopTimeout)
 	if n := storedMessages(t, e); n != 1 {
 		t.Errorf("%d messages are stored after the end, want 1", n)
 	}

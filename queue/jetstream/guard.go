@@ -77,13 +77,24 @@ func (q *Queue) guardLoop() {
 func (q *Queue) restart() error {
 	q.life.Lock()
 	defer q.life.Unlock()
-	q.e.stop()
+	if !q.stopped {
+		if !q.e.stop(q.stopWait) {
+			home, err := moveFiles(q.o.Dir, q.home)
+			if err != nil {
+				return err
+			}
+			q.log.Error("queue server left behind: it does not stop", "files", home)
+			q.home = home
+		}
+		q.stopped = true
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	e, err := startEmbedded(ctx, q.o)
+	e, err := startEmbedded(ctx, q.o, q.home)
 	if err != nil {
 		return err
 	}
+	q.stopped = false
 	q.e = e
 	q.mu.Lock()
 	for _, h := range q.held {

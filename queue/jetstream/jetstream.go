@@ -43,8 +43,11 @@ type Queue struct {
 	suspect chan struct{}          // a call got no answer: look at the server
 	disk    diskGauge
 
-	life sync.RWMutex // held for reading by every call, for writing while the server starts or stops
-	e    *embedded    // guarded by life
+	life     sync.RWMutex // held for reading by every call, for writing while the server starts or stops
+	e        *embedded    // guarded by life, as the next
+	home     string       // the folder with the server's files
+	stopped  bool         // e is stopped, and another one could not be started yet
+	stopWait time.Duration
 
 	parts []*partition
 	turn  atomic.Uint64 // which partition is tried first for storing
@@ -107,6 +110,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	q := &Queue{
 		o: o, log: o.Logger, retry: o.Retry, minFree: max(o.MinFreeBytes, 0),
 		suspect: make(chan struct{}, 1), held: map[key]*held{}, done: make(chan struct{}),
+		home: o.Dir, stopWait: stopTimeout,
 	}
 	q.disk.dir = o.Dir
 	if o.MinFreeBytes == 0 {
@@ -137,7 +141,10 @@ func (q *Queue) start(ctx context.Context) error {
 		return err
 	}
 	q.journal = j
-	if q.e, err = startEmbedded(ctx, q.o); err != nil {
+	if err := homeFiles(q.o.Dir); err != nil {
+		return err
+	}
+	if q.e, err = startEmbedded(ctx, q.o, q.home); err != nil {
 		return err
 	}
 	for p := range q.e.streams {
@@ -266,11 +273,10 @@ func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
 		return err
 	}
 	*buf = data[:0]
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return err
 	}
+	defer q.life.RUnlock()
 	if free := q.freeOfDone(); free >= 0 && free < q.minFree {
 		return &queue.FullError{Limit: "min_free_bytes", Bound: q.minFree, Now: free, Hint: "make room on the disk of " + q.o.Dir}
 	}
@@ -280,6 +286,23 @@ func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
 
 // encodeBuffers are used again because what a batch may grow to while it is packed is much more than it ends up with.
 var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// enter takes life for reading, or says why calls make no sense now: nobody has to wait for a server to be replaced.
+func (q *Queue) enter() error {
+	if !q.life.TryRLock() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.closed {
+			return queue.ErrClosed
+		}
+		return fmt.Errorf("%w: its server is being started again", queue.ErrUnavailable)
+	}
+	err := q.usable()
+	if err != nil {
+		q.life.RUnlock()
+	}
+	return err
+}
 
 // usable says whether calls make sense now. The caller holds life.
 func (q *Queue) usable() error {
@@ -405,9 +428,11 @@ func (q *Queue) wake(k int) {
 
 // Healthy says why the queue can't take batches now, or nil.
 func (q *Queue) Healthy() error {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	return q.usable()
+	if err := q.enter(); err != nil {
+		return err
+	}
+	q.life.RUnlock()
+	return nil
 }
 
 // Close hands back the leases of this process and lets go of the folder. Leases of other processes live on: their tokens
@@ -441,7 +466,9 @@ func (q *Queue) Close() error {
 func (q *Queue) release() error {
 	var errs []error
 	if q.e != nil {
-		q.e.stop()
+		if !q.stopped && !q.e.stop(q.stopWait) {
+			errs = append(errs, errors.New("the queue server did not stop; what it has stored is safe"))
+		}
 		q.e = nil
 	}
 	if q.journal != nil {

@@ -114,14 +114,12 @@ func (q *Queue) refreshHints() {
 
 // leaseNow fetches what is there, without waiting.
 func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if q.e == nil {
-		return nil, queue.ErrClosed
-	}
-	if q.down.Load() != nil {
+	if err := q.enter(); errors.Is(err, queue.ErrUnavailable) {
 		return nil, nil // leases go on when the server is back; nobody has to hear of it
+	} else if err != nil {
+		return nil, err
 	}
+	defer q.life.RUnlock()
 	var leases []queue.Lease
 	want := max(r.Max, 1)
 	for _, p := range q.oldestFirst() {
@@ -353,11 +351,10 @@ func (q *Queue) Extend(_ context.Context, tok string) (time.Time, error) {
 
 // Ack completes a batch; see [queue.Leaser].
 func (q *Queue) Ack(ctx context.Context, tok string, failed ...queue.Failure) error {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return err
 	}
+	defer q.life.RUnlock()
 	h, err := q.claim(tok)
 	if err != nil {
 		return err
@@ -377,11 +374,10 @@ func (q *Queue) Ack(ctx context.Context, tok string, failed ...queue.Failure) er
 
 // Nack returns a batch; see [queue.Leaser].
 func (q *Queue) Nack(_ context.Context, tok string, f queue.Failure) error {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return err
 	}
+	defer q.life.RUnlock()
 	h, err := q.claim(tok)
 	if err != nil {
 		return err

@@ -167,11 +167,10 @@ func (q *Queue) moveFailed(ctx context.Context, h *held, failed []queue.Failure)
 
 // Dead lists dead letters; see [queue.DeadLetters].
 func (q *Queue) Dead(ctx context.Context, after uint64, limit int) ([]queue.DeadLetter, error) {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return nil, err
 	}
+	defer q.life.RUnlock()
 	letters := []queue.DeadLetter{}
 	for len(letters) < limit {
 		m, err := q.e.dead.GetMsg(ctx, after+1, js.WithGetMsgSubject("sluice.dead.>"))
@@ -212,11 +211,10 @@ func (q *Queue) deadMsg(ctx context.Context, id uint64) (*js.RawStreamMsg, error
 
 // DeadBatch reads a dead letter; see [queue.DeadLetters].
 func (q *Queue) DeadBatch(ctx context.Context, id uint64) (queue.DeadLetter, *sluice.Batch, error) {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return queue.DeadLetter{}, nil, err
 	}
+	defer q.life.RUnlock()
 	m, err := q.deadMsg(ctx, id)
 	if err != nil {
 		return queue.DeadLetter{}, nil, err
@@ -246,11 +244,10 @@ func (q *Queue) DropDead(ctx context.Context, id uint64) error {
 
 // takeDead deletes a dead letter after revive, if any, has stored it in a partition.
 func (q *Queue) takeDead(ctx context.Context, id uint64, revive func(*js.RawStreamMsg) error) error {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if err := q.usable(); err != nil {
+	if err := q.enter(); err != nil {
 		return err
 	}
+	defer q.life.RUnlock()
 	q.deadOps.Lock() // two people must not take the same one
 	defer q.deadOps.Unlock()
 	m, err := q.deadMsg(ctx, id)

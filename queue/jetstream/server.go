@@ -33,6 +33,7 @@ const (
 	callTimeout  = 5 * time.Second  // of one call to the embedded server, an fsync included
 	pullTimeout  = 20 * time.Second // of a pull, which has to be answered, or the server has to be replaced
 	startTimeout = 60 * time.Second // of the server, reading its files included
+	stopTimeout  = 10 * time.Second // of the server, before it is left behind
 )
 
 // embedded is one life of the server: started, connected to, with all streams and cursors in place. Publishing, leasing
@@ -112,13 +113,14 @@ func (e *embedded) state(ctx context.Context, part int) (js.StreamState, error) 
 // back tells the server to hand a message out again.
 func (e *embedded) back(m *nats.Msg) error { return e.conns[1].Publish(m.Reply, []byte("-NAK")) }
 
-func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
+// startEmbedded starts a server on the files in home, which is the data folder or one that they moved to.
+func startEmbedded(ctx context.Context, o Options, home string) (*embedded, error) {
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "sluice",
 		DontListen: true,
 		NoSigs:     true,
 		JetStream:  true,
-		StoreDir:   o.Dir,
+		StoreDir:   home,
 		SyncAlways: o.Durability == Disk,
 		MaxPayload: maxPayload,
 		// The streams carry their own limits; this one only has to be explicit and larger than all of them.
@@ -131,7 +133,7 @@ func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
 	}
 	e := &embedded{srv: srv}
 	if err := e.begin(ctx, o); err != nil {
-		e.stop()
+		e.stop(stopTimeout)
 		return nil, err
 	}
 	return e, nil
@@ -232,13 +234,24 @@ func partitions(ctx context.Context, admin js.JetStream, want int) (int, error) 
 	return want, nil
 }
 
-// stop ends the server, after what it was asked to do before.
-func (e *embedded) stop() {
+// stop ends the server, after what it was asked to do before. It returns false where the server did not end in time: after some failed
+// writes it waits for itself for ever.
+func (e *embedded) stop(patience time.Duration) bool {
 	for _, c := range e.conns {
 		c.Close()
 	}
-	e.srv.Shutdown()
-	e.srv.WaitForShutdown()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+	}()
+	select {
+	case <-stopped:
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 func subjectOf(part int, records string) string {

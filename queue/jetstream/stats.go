@@ -13,14 +13,15 @@ import (
 
 // Stats counts; see [queue.Queue].
 func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
-	q.life.RLock()
-	defer q.life.RUnlock()
-	if q.e == nil {
-		return queue.Stats{}, queue.ErrClosed
+	err := q.enter()
+	up := err == nil
+	if up {
+		defer q.life.RUnlock()
+	} else if !errors.Is(err, queue.ErrUnavailable) {
+		return queue.Stats{}, err
 	}
 	st := queue.Stats{LimitBytes: q.o.MaxBytes, FreeBytes: q.disk.free(), Durability: string(q.o.Durability)}
 	var first time.Time
-	up := q.down.Load() == nil
 	if up {
 		for _, p := range q.parts {
 			t, err := q.oldest(ctx, p)
