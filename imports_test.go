@@ -42,6 +42,8 @@ var bans = []struct {
 		"settings are made of the rooms' options; they start nothing"},
 	{"internal/api", []string{"internal/app", "internal/config", "internal/cli", "emitter", "queue/jetstream"},
 		"the API answers for the rooms it is given"},
+	{"internal/access", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"who may ask is decided before anybody knows what was asked for"},
 	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"results know what was counted, not where it came from"},
 	{"internal/traces", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/...", "analyzer/..."},

@@ -23,6 +23,7 @@ type ClientOptions struct {
 	MinBackoff  time.Duration // wait after a first failure, doubling with each; zero means 100ms
 	MaxBackoff  time.Duration // the doubling ends here; zero means 10s, at least MinBackoff
 	Timeout     time.Duration // for one request and its answer; zero means 1m
+	Token       func() string // says what to send as bearer token with each request; nil sends none
 	HTTPClient  *http.Client  // nil means one of the client's own; redirects are reported, not followed, in either case
 	Logger      *slog.Logger  // told once when the server is out of reach and once when it is back; nil means slog.Default()
 }

@@ -138,6 +138,7 @@ func (c *Client) post(ctx context.Context, body []byte, n int) (Response, *failu
 	request.ContentLength = int64(len(body))
 	request.GetBody = func() (io.ReadCloser, error) { return p.open(), nil }
 	request.Header.Set("Content-Type", "application/x-ndjson")
+	c.authorize(request)
 	if c.o.Compression != "" {
 		request.Header.Set("Content-Encoding", c.o.Compression)
 	}
@@ -229,6 +230,12 @@ func plain(ctx context.Context, err error) error {
 	return err
 }
 
+func (c *Client) authorize(r *http.Request) {
+	if c.o.Token != nil {
+		r.Header.Set("Authorization", "Bearer "+c.o.Token())
+	}
+}
+
 // get reads one JSON answer, once.
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("no answer within %v", c.o.Timeout))
@@ -237,6 +244,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
+	c.authorize(request)
 	answer, err := c.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", path, plain(ctx, err))

@@ -19,6 +19,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -28,6 +29,7 @@ type Rooms struct {
 	Role        string // "run", "distributor" or "analyze"
 	Version     string
 	Started     time.Time
+	ReadOnly    bool // what would steer is refused
 	Distributor *distributor.Distributor
 	Queue       Queue
 	Pool        *analyzer.Pool
@@ -53,14 +55,16 @@ type Results interface {
 type Server struct {
 	Rooms
 	mux     *http.ServeMux
+	routed  []string // the patterns in mux
 	leasing registry
+	cross   *http.CrossOriginProtection
 	stop    chan struct{} // closed by Stop
 	ready   func() error  // says why the process is not ready, beyond the queue
 }
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
-	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, stop: make(chan struct{})}
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
 	s.routes()
 	return s
 }
@@ -77,6 +81,7 @@ func (s *Server) routes() {
 			}
 		}
 		s.mux.HandleFunc(pattern, h)
+		s.routed = append(s.routed, pattern)
 	}
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
 	handle("POST /v1/records", s.Distributor != nil, s.unlessStopped(s.postRecords))
@@ -85,18 +90,18 @@ func (s *Server) routes() {
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
 	handle("GET /v1/dead", q, s.getDead)
-	handle("DELETE /v1/dead", q, s.deleteAllDead)
-	handle("POST /v1/dead/retry", q, s.retryAllDead)
+	handle("DELETE /v1/dead", q, s.steering(s.deleteAllDead))
+	handle("POST /v1/dead/retry", q, s.steering(s.retryAllDead))
 	handle("GET /v1/dead/{id}", q, s.getDeadLetter)
-	handle("DELETE /v1/dead/{id}", q, s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) }))
-	handle("POST /v1/dead/{id}/retry", q, s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) }))
+	handle("DELETE /v1/dead/{id}", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) })))
+	handle("POST /v1/dead/{id}/retry", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) })))
 	handle("GET /v1/results", s.Results != nil, s.getResults)
 	handle("POST /v1/results", s.Results != nil, s.postResult)
 	handle("GET /v1/decisions", scaler, s.getDecisions)
 	handle("GET /v1/league", scaler, s.getLeague)
-	handle("POST /v1/autoscaler/pause", scaler && pool, s.postPause)
-	handle("POST /v1/autoscaler/resume", scaler && pool, s.postResume)
-	handle("POST /v1/autoscaler/force", scaler && pool, s.postForce)
+	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.postPause))
+	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.postResume))
+	handle("POST /v1/autoscaler/force", scaler && pool, s.steering(s.postForce))
 	handle("GET /v1/stats", true, s.getStats)
 	handle("GET /healthz", true, s.getHealth)
 	handle("GET /readyz", true, s.getReady)
@@ -141,6 +146,22 @@ func (s *Server) unlessStopped(h http.HandlerFunc) http.HandlerFunc {
 		default:
 			h(w, r)
 		}
+	}
+}
+
+// steering refuses to change how the process works where nobody may, and where the web page of somebody else asks.
+func (s *Server) steering(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := s.cross.Check(r); err != nil {
+			fail(w, http.StatusForbidden, remote.Error{Message: "a page of another site asks for this: " + err.Error()})
+			return
+		}
+		if s.ReadOnly {
+			fail(w, http.StatusForbidden, remote.Error{Message: r.Method + " " + r.URL.Path + " would change something, and the setting read_only is true",
+				Hint: "use a process without it, or restart this one with --read-only=false"})
+			return
+		}
+		h(w, r)
 	}
 }
 
@@ -241,7 +262,7 @@ func (s *Server) getHealth(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 	var reasons []string
 	if s.ready != nil {
 		if err := s.ready(); err != nil {
@@ -254,7 +275,11 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	if len(reasons) > 0 {
-		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": reasons})
+		body := map[string]any{"status": "not ready"}
+		if !access.Stranger(r) {
+			body["reasons"] = reasons
+		}
+		answer(w, http.StatusServiceUnavailable, body)
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "ready"})

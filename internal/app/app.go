@@ -24,6 +24,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/results"
@@ -56,6 +57,7 @@ type App struct {
 	o        Options
 	log      *slog.Logger
 	listener net.Listener
+	tokens   *access.Tokens // nil where everybody may ask
 	queue    *jetstream.Queue
 	results  *results.Store
 	intake   *distributor.Distributor
@@ -91,6 +93,12 @@ func New(ctx context.Context, o Options) (*App, error) {
 func (a *App) open(ctx context.Context) error {
 	if err := a.listen(); err != nil {
 		return err
+	}
+	if file := a.o.Config.TokenFile; file != "" {
+		var err error
+		if a.tokens, err = access.ReadTokens(file, a.log); err != nil {
+			return err
+		}
 	}
 	open := a.openLocal
 	if a.o.Role == Analyze {
@@ -141,7 +149,9 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 }
 
 func (a *App) openRemote(context.Context) (err error) {
-	a.remote, err = remote.NewClient(a.o.Config.Distributor)
+	if a.remote, err = remote.NewClient(a.o.Config.Distributor); err == nil && a.tokens != nil {
+		a.remote.Token = a.tokens.First
+	}
 	return err
 }
 
@@ -169,7 +179,7 @@ func (a *App) handler() analyzer.Handler {
 func (a *App) rooms() api.Rooms {
 	r := api.Rooms{
 		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
-		Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
+		ReadOnly: a.o.Config.ReadOnly, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
@@ -186,7 +196,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
 	srv := &http.Server{
-		Handler:           a.api,
+		Handler:           &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, Next: a.api},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         idle.ConnState,

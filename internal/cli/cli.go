@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -187,7 +188,20 @@ func client(c *config.Config) (*remote.Client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return cl, nil
+	cl.Token, err = token(c)
+	return cl, err
+}
+
+// token is what to send as bearer token; nil where there is none.
+func token(c *config.Config) (func() string, error) {
+	if c.TokenFile == "" {
+		return nil, nil
+	}
+	t, err := access.ReadTokens(c.TokenFile, nil)
+	if err != nil {
+		return nil, err
+	}
+	return t.First, nil
 }
 
 func printJSON(w io.Writer, v any) error {

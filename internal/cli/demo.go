@@ -49,6 +49,9 @@ It ends with an account of every record, and fails if that does not add up.`
 		}
 		if !isDefault(c, "distributor") {
 			o.Distributor = c.Distributor
+			if o.Token, err = token(c); err != nil {
+				return err
+			}
 		}
 		o.Scaler = c.Autoscale
 		if isDefault(c, "preset") { // the default times would make a demo of minutes

@@ -76,7 +76,11 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 		defer o.Replay.Close()
 	}
 	log := logger(cmd.ErrOrStderr(), c)
-	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log})
+	bearer, err := token(c)
+	if err != nil {
+		return err
+	}
+	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer})
 	if err != nil {
 		return usageError{err}
 	}

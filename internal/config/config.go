@@ -51,12 +51,15 @@ type Config struct {
 	File      string     // path of the configuration file; empty if there was none
 	LogLevel  slog.Level // what is too small to be logged
 	LogFormat string     // LogAuto, LogText or LogJSON
+	TokenFile string     // file of bearer tokens, to ask for and to send; empty for none
 
 	Distributor string // URL of the distributor, without a slash at the end
 	JSON        bool   // print JSON for programs instead of text for people
 
 	Listen             string // address to serve HTTP on
 	MaxIdleConnections int    // connections that may be open and idle
+	BasePath           string // everything lies below it, such as "/sluice"; empty for none
+	ReadOnly           bool   // nobody may steer over HTTP
 	MemoryLimit        int64  // soft limit of the Go heap in bytes; 0 means none
 
 	Queue       jetstream.Options

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,6 +265,21 @@ func address(p *string) field {
 		_, wrong := strconv.ParseUint(port, 10, 16)
 		if err != nil || wrong != nil {
 			return wantError("host:port or :port, such as 127.0.0.1:8000")
+		}
+		*p = text
+		return nil
+	}
+	return f
+}
+
+// basePath is a path such as /sluice, or nothing.
+func basePath(p *string) field {
+	f := words(p, false)
+	f.shape = "path"
+	f.set = func(text string) error {
+		text = strings.TrimRight(text, "/")
+		if text != "" && (path.Clean("/"+text) != text || strings.ContainsAny(text, "?#%; \\\"")) {
+			return wantError("a path such as /sluice")
 		}
 		*p = text
 		return nil

@@ -73,6 +73,8 @@ var commonSettings = []setting{
 		func(c *Config) field { return level(&c.LogLevel) }},
 	{"log-format", Common, "form of the log; auto is text on a terminal and JSON elsewhere",
 		func(c *Config) field { return choice(&c.LogFormat, LogAuto, LogText, LogJSON) }},
+	{"token-file", Common, "file of bearer tokens, one a line: a server asks for one of them, a client sends the first; read again when it changes",
+		func(c *Config) field { f := words(&c.TokenFile, false); f.shape = "file"; return f }},
 
 	{"distributor", Client, "address of the distributor to talk to",
 		func(c *Config) field { return server(&c.Distributor) }},
@@ -83,6 +85,10 @@ var commonSettings = []setting{
 var serverSettings = []setting{
 	{"listen", Server, "address to serve HTTP on; port 0 takes any that is free",
 		func(c *Config) field { return address(&c.Listen) }},
+	{"base-path", Server, "path below which everything is served, for a proxy that passes it on",
+		func(c *Config) field { return basePath(&c.BasePath) }},
+	{"read-only", Server, "refuse to be steered over HTTP: pause, force, settings, dead letters, analyzers",
+		func(c *Config) field { return truth(&c.ReadOnly) }},
 	{"max-idle-connections", Server, "client connections that may stay open without a request",
 		func(c *Config) field { return whole(&c.MaxIdleConnections, 1, 0) }},
 	{"memory-limit", Server, "heap at which garbage is collected harder, a soft limit; 0 sets none",

@@ -19,6 +19,7 @@ import (
 type AutoscalingOptions struct {
 	Options
 	Distributor string        // URL of a distributor that runs already; empty starts one
+	Token       func() string // the bearer token to send to it; nil for none
 	Duration    time.Duration // about how long it takes; zero means 60s
 	Emitters    int           // zero means 10
 	Rate        float64       // records a second of all emitters; zero means a little less than the largest pool can take
@@ -64,7 +65,8 @@ func Autoscaling(ctx context.Context, o AutoscalingOptions) (_ *Account, err err
 		return nil, err
 	}
 	defer stats.Close()
-	client, err := emitter.NewClient(url, emitter.ClientOptions{Logger: o.Log})
+	stats.Token = o.Token
+	client, err := emitter.NewClient(url, emitter.ClientOptions{Logger: o.Log, Token: o.Token})
 	if err != nil {
 		return nil, err
 	}

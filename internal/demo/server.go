@@ -42,6 +42,7 @@ func startServer(ctx context.Context, role app.Role, o Options, ended func(), ch
 		return nil, fmt.Errorf("temporary folder: %w", err)
 	}
 	c.Queue.Dir, c.Listen = s.dir, "127.0.0.1:0"
+	c.TokenFile, c.BasePath, c.ReadOnly = "", "", false
 	c.Intake.MaxBatchRecords = batchRecords
 	c.Handler = config.HandlerConfig{Name: config.HandlerSleep, SleepPerRecord: sleepPerRecord}
 	change(c)

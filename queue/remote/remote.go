@@ -87,6 +87,9 @@ type Error struct {
 
 // Client speaks to one distributor.
 type Client struct {
+	// Token says what to send as bearer token with each request. Nil sends none. It must be set before the first request.
+	Token func() string
+
 	base string
 	http *http.Client
 }
@@ -227,6 +230,9 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if c.Token != nil {
+		req.Header.Set("Authorization", "Bearer "+c.Token())
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
@@ -269,7 +275,7 @@ func refusal(resp *http.Response) error {
 		return fmt.Errorf("%w: %w", queue.ErrLeaseExpired, e)
 	case resp.StatusCode == http.StatusNotFound:
 		return &notFoundError{e}
-	case resp.StatusCode >= 500:
+	case resp.StatusCode >= 500, resp.StatusCode == http.StatusUnauthorized: // tokens are exchanged while everything runs
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, e)
 	}
 	return e

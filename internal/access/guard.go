@@ -1,0 +1,156 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// Guard stands in front of all routes.
+type Guard struct {
+	Tokens *Tokens      // nil lets everybody in
+	Base   string       // everything lies below this path, such as "/sluice"; empty for none
+	SignIn http.Handler // the page that asks for a token; nil for none
+	Next   http.Handler // what is guarded
+}
+
+// The paths that the guard knows.
+const (
+	assetsPath  = "/ui/"        // files of the page: without a token
+	sessionPath = "/ui/session" // POST signs in, DELETE signs out
+	cookieName  = "sluice_session"
+)
+
+// ServeHTTP lets a request through, or says what it lacks.
+func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.Base != "" {
+		path, below := strings.CutPrefix(r.URL.Path, g.Base)
+		switch {
+		case below && path == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			http.Redirect(w, r, g.Base+"/", http.StatusPermanentRedirect)
+			return
+		case !below || path == "" || path[0] != '/':
+			say(w, http.StatusNotFound, "no such path: "+r.Method+" "+r.URL.Path, "everything here lies below "+g.Base+"/")
+			return
+		}
+		http.StripPrefix(g.Base, http.HandlerFunc(g.inside)).ServeHTTP(w, r)
+		return
+	}
+	g.inside(w, r)
+}
+
+func (g *Guard) inside(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == sessionPath {
+		g.session(w, r)
+		return
+	}
+	if g.Tokens == nil || g.Tokens.Good(tokenOf(r)) {
+		g.Next.ServeHTTP(w, r)
+		return
+	}
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case reading && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || strings.HasPrefix(r.URL.Path, assetsPath)):
+		g.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)))
+	case reading && r.URL.Path == "/" && g.SignIn != nil && strings.Contains(r.Header.Get("Accept"), "text/html"):
+		challenge(w)
+		g.SignIn.ServeHTTP(&withStatus{ResponseWriter: w, status: http.StatusUnauthorized}, r)
+	default:
+		refuse(w, "a bearer token is needed here")
+	}
+}
+
+// strangerKey marks a request that was let through without the token that others need.
+type strangerKey struct{}
+
+// Stranger says whether a request came without the token that others need, so that it should not be told much.
+func Stranger(r *http.Request) bool { return r.Context().Value(strangerKey{}) != nil }
+
+// tokenOf is the token that came with a request. A header counts more than a cookie.
+func tokenOf(r *http.Request) string {
+	if h := r.Header.Get("Authorization"); h != "" {
+		scheme, token, _ := strings.Cut(h, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return ""
+		}
+		return strings.TrimSpace(token)
+	}
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// session signs in and out.
+func (g *Guard) session(w http.ResponseWriter, r *http.Request) {
+	cookie := http.Cookie{
+		Name: cookieName, Path: g.Base + "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	}
+	switch r.Method {
+	case http.MethodDelete:
+		cookie.MaxAge = -1
+	case http.MethodPost:
+		var in struct {
+			Token string `json:"token"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&in); err != nil {
+			say(w, http.StatusBadRequest, "the body is not the JSON that is wanted here: "+err.Error(), `for example {"token": "..."}`)
+			return
+		}
+		if g.Tokens != nil && !g.Tokens.Good(in.Token) {
+			refuse(w, "this is not a good token")
+			return
+		}
+		cookie.Value = in.Token
+	default:
+		w.Header().Set("Allow", "POST, DELETE")
+		say(w, http.StatusMethodNotAllowed, r.URL.Path+" does not take "+r.Method, "it takes POST and DELETE")
+		return
+	}
+	if g.Tokens != nil {
+		http.SetCookie(w, &cookie)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func challenge(w http.ResponseWriter) { w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`) }
+
+func refuse(w http.ResponseWriter, what string) {
+	challenge(w)
+	say(w, http.StatusUnauthorized, what, "send the header Authorization: Bearer TOKEN with one of the tokens in the server's token file; sluice commands take --token-file")
+}
+
+// say answers in the form of all errors here.
+func say(w http.ResponseWriter, status int, message, hint string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.Encode(map[string]string{"error": message, "hint": hint})
+}
+
+// withStatus answers with a status of its own in place of 200.
+type withStatus struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+// WriteHeader puts the status in place of 200, once.
+func (w *withStatus) WriteHeader(status int) {
+	if status == http.StatusOK {
+		status = w.status
+	}
+	w.wrote = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *withStatus) Write(b []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
