@@ -105,6 +105,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
+		"token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
 	}
 	for i := range table {
 		s := &table[i]
@@ -279,8 +280,8 @@ func TestOtherGroupsAreCheckedAndNotUsed(t *testing.T) {
 	if c.Distributor != "http://d:1" || c.Autoscale.MaxSize != 10 || c.Analyzer.Slots != 1 || c.Queue.Dir != "./sluice-data" {
 		t.Errorf("distributor %q, max size %d, slots %d, data %q", c.Distributor, c.Autoscale.MaxSize, c.Analyzer.Slots, c.Queue.Dir)
 	}
-	if len(c.Settings()) != 4 {
-		t.Errorf("settings %+v, want config, log_level, log_format, distributor", c.Settings())
+	if len(c.Settings()) != 5 {
+		t.Errorf("settings %+v, want config, log_level, log_format, token_file, distributor", c.Settings())
 	}
 	shared.file += "\nlease: soon"
 	if _, err := load(t, shared); err == nil || !strings.Contains(err.Error(), `lease is "soon" (file sluice.yaml:5)`) {
