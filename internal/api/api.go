@@ -20,6 +20,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/internal/access"
+	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -29,13 +30,18 @@ type Rooms struct {
 	Role        string // "run", "distributor" or "analyze"
 	Version     string
 	Started     time.Time
-	ReadOnly    bool // what would steer is refused
+	ReadOnly    bool          // what would steer is refused
+	Auth        bool          // whoever asks has to have a token
+	SLO         time.Duration // of the policy in charge; 0 where it has none
 	Distributor *distributor.Distributor
 	Queue       Queue
 	Pool        *analyzer.Pool
 	Scaler      *autoscale.Controller
 	League      *league.League // nil also where no policies are compared
 	Results     Results
+	Series      *history.Series  // for the charts; nil keeps none
+	Acted       *history.Journal // decisions that moved the pool; nil keeps none
+	Page        http.Handler     // the page, with its files below /ui/; nil for none
 	Log         *slog.Logger
 }
 
@@ -57,6 +63,7 @@ type Server struct {
 	mux     *http.ServeMux
 	routed  []string // the patterns in mux
 	leasing registry
+	feed    *feed
 	cross   *http.CrossOriginProtection
 	stop    chan struct{} // closed by Stop
 	ready   func() error  // says why the process is not ready, beyond the queue
@@ -65,6 +72,7 @@ type Server struct {
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
 	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
+	s.feed = newFeed(s)
 	s.routes()
 	return s
 }
@@ -102,7 +110,14 @@ func (s *Server) routes() {
 	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.postPause))
 	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.postResume))
 	handle("POST /v1/autoscaler/force", scaler && pool, s.steering(s.postForce))
+	handle("GET /v1/explain", scaler, s.getExplain)
 	handle("GET /v1/stats", true, s.getStats)
+	handle("GET /v1/series", true, s.getSeries)
+	handle("GET /v1/events", true, s.getEvents)
+	handle("GET /v1/ui", true, s.getUI)
+	if s.Page != nil {
+		s.mux.Handle("GET /ui/", s.Page)
+	}
 	handle("GET /healthz", true, s.getHealth)
 	handle("GET /readyz", true, s.getReady)
 	s.mux.Handle("GET /metrics", s.metrics())
@@ -238,13 +253,20 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	return false
 }
 
-func (s *Server) getIndex(w http.ResponseWriter, _ *http.Request) {
+// getIndex is the page for browsers, and a list of routes for everybody else.
+func (s *Server) getIndex(w http.ResponseWriter, r *http.Request) {
+	if s.Page != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.Page.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, `Sluice %s, sluice %s, up %s
 
   POST /v1/records      logs in: NDJSON, JSON or text, plain, gzip or zstd
   GET  /v1/stats        counts, pool and autoscaler
-  GET  /v1/decisions    why the pool has the size it has
+  GET  /v1/decisions    why the pool has the size it has; /v1/explain: the newest, in words
+  GET  /v1/series       depth, rates and sizes over time; /v1/events: a stream of what happens
   GET  /v1/league       what other policies would have cost
   GET  /v1/results      what the analyzers counted
   GET  /v1/dead         records that could not be analyzed; DELETE drops them all

@@ -15,7 +15,7 @@ func (s *Server) metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// One snapshot for all, so that the numbers of a scrape add up.
 		snapshot := prometheus.NewRegistry()
-		st, err := s.stats(r)
+		st, err := s.stats(r.Context())
 		snapshot.MustRegister(snapshotCollector{st, err == nil})
 		promhttp.HandlerFor(prometheus.Gatherers{registry, snapshot}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	})

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"sort"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
@@ -52,10 +55,10 @@ type IngestStats struct {
 	TooLarge   int64 `json:"too_large_requests"`
 }
 
-func (s *Server) stats(r *http.Request) (Stats, error) {
+func (s *Server) stats(ctx context.Context) (Stats, error) {
 	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds()}
 	if s.Queue != nil {
-		q, err := s.Queue.Stats(r.Context())
+		q, err := s.Queue.Stats(ctx)
 		if err != nil {
 			return st, err
 		}
@@ -86,7 +89,7 @@ func (s *Server) stats(r *http.Request) (Stats, error) {
 }
 
 func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
-	st, err := s.stats(r)
+	st, err := s.stats(r.Context())
 	if err != nil {
 		failFor(w, err)
 		return
@@ -140,11 +143,56 @@ func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	decisions := s.Scaler.Decisions(int(limit))
-	if decisions == nil {
-		decisions = []autoscale.Decision{}
+	before := time.Time{}
+	if text := r.URL.Query().Get("before"); text != "" {
+		var err error
+		if before, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			fail(w, http.StatusBadRequest, remote.Error{Message: "before must be a time like 2026-11-24T02:10:46Z"})
+			return
+		}
 	}
-	answer(w, http.StatusOK, Decisions{decisions, settingsOf(s.Scaler.Stats().Policy, s.Scaler.Options())})
+	var decisions any
+	if r.URL.Query().Get("actions") == "1" {
+		decisions = s.acted(before, int(limit))
+	} else {
+		decisions = s.decided(before, int(limit))
+	}
+	answer(w, http.StatusOK, map[string]any{"decisions": decisions, "settings": settingsOf(s.Scaler.Stats().Policy, s.Scaler.Options())})
+}
+
+// decided returns the newest decisions of the ledger, the newest last; before a time unless that is zero. Limit 0 means all.
+func (s *Server) decided(before time.Time, limit int) []autoscale.Decision {
+	if before.IsZero() {
+		return append([]autoscale.Decision{}, s.Scaler.Decisions(limit)...)
+	}
+	all := s.Scaler.Decisions(0)
+	end := sort.Search(len(all), func(i int) bool { return !all[i].Time.Before(before) })
+	start := 0
+	if limit > 0 {
+		start = max(0, end-limit)
+	}
+	return append([]autoscale.Decision{}, all[start:end]...)
+}
+
+// mostActed is how many decisions that moved the pool are answered at most.
+const mostActed = 10000
+
+// acted returns the newest decisions that moved the pool, those of earlier starts of the process included.
+func (s *Server) acted(before time.Time, limit int) []json.RawMessage {
+	list := []json.RawMessage{}
+	if s.Acted == nil {
+		return list
+	}
+	if before.IsZero() {
+		before = time.Now().Add(time.Hour)
+	}
+	if limit == 0 || limit > mostActed {
+		limit = mostActed
+	}
+	for _, l := range s.Acted.Before(before, limit) {
+		list = append(list, l.JSON)
+	}
+	return list
 }
 
 // getLeague answers with a league.Standing.

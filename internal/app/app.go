@@ -27,6 +27,7 @@ import (
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
 	"github.com/sluicehq/sluice/queue/jetstream"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -67,6 +68,8 @@ type App struct {
 	memory   *keeper        // what the autoscaler learns; nil where nothing is kept
 	league   *league.League // nil where no policies are compared
 	meter    *meter         // nil where nobody wants to know the arrivals
+	series   *history.Series
+	acted    *history.Journal
 	api      *api.Server
 	stopping atomic.Bool
 }
@@ -179,10 +182,13 @@ func (a *App) handler() analyzer.Handler {
 func (a *App) rooms() api.Rooms {
 	r := api.Rooms{
 		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
-		ReadOnly: a.o.Config.ReadOnly, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
+		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Series: a.series, Acted: a.acted, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
+	}
+	if a.scaler != nil && a.o.Config.Policy.Name == "slo" {
+		r.SLO = a.o.Config.Policy.SLO
 	}
 	return r
 }
@@ -202,6 +208,8 @@ func (a *App) Run(ctx context.Context) error {
 		ConnState:         idle.ConnState,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	watching := watch(a.api)
+	defer watching()
 	if a.meter != nil { // it looks before the first record and after the last
 		defer a.meter.start()()
 	}
@@ -277,6 +285,10 @@ func (a *App) runPool(ctx context.Context) error {
 
 // close lets go of everything that New opened, what opened first last.
 func (a *App) close() {
+	if a.series != nil {
+		a.series.Close()
+		a.acted.Close()
+	}
 	if a.intake != nil {
 		a.intake.Close()
 	}

@@ -121,7 +121,7 @@ var queueSettings = []setting{
 		func(c *Config) field { return atLeast(&c.Queue.Retry.Delay, time.Nanosecond) }},
 	{"max-retry-delay", Queue, "longest pause between attempts; never less than retry_delay",
 		func(c *Config) field { return atLeast(&c.Queue.Retry.MaxDelay, time.Nanosecond) }},
-	{"history-days", Queue, "days for which the arrivals per second are kept besides today, in the folder history of the data folder; 0 keeps none",
+	{"history-days", Queue, "days for which arrivals, sizes and decisions are kept besides today, in the folder history of the data folder; 0 keeps none",
 		func(c *Config) field { return whole(&c.HistoryDays, 0, mostHistory) }},
 }
 

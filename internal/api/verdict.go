@@ -1,0 +1,140 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Verdict is an answer to "is it keeping up?".
+type Verdict struct {
+	State string `json:"state"` // idle, keeping_up, behind, stalled or unknown
+	Text  string `json:"text"`  // for people
+}
+
+// Health is an answer to "is it healthy?".
+type Health struct {
+	State   string   `json:"state"`   // ok, warning or critical
+	Reasons []string `json:"reasons"` // for people, the worst first; empty where all is well
+}
+
+// keepingUp judges by the oldest wait where there is an SLO, and by what comes and goes elsewhere.
+func keepingUp(l Live, slo time.Duration) Verdict {
+	q := l.QueueStats
+	if q == nil {
+		return keepingUpElsewhere(l, slo)
+	}
+	if q.Problem != "" {
+		return Verdict{"unknown", "the queue takes nothing now: " + q.Problem}
+	}
+	flow := fmt.Sprintf("%s/s in, %s/s done", perSecond(l.Rates.In), perSecond(l.Rates.Out))
+	unfinished := q.Depth + q.InFlight
+	switch {
+	case unfinished == 0 && l.Rates.In == 0:
+		return Verdict{"idle", "nothing comes in, nothing waits"}
+	case unfinished == 0:
+		return Verdict{"keeping_up", flow + ", nothing waits"}
+	case l.Rates.Out == 0 && q.OldestWait > max(slo.Seconds(), 10):
+		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %d records waits for %s", unfinished, seconds(q.OldestWait))}
+	}
+	waits := fmt.Sprintf("%s; the oldest of %d records waits for %s", flow, unfinished, seconds(q.OldestWait))
+	switch {
+	case slo > 0 && q.OldestWait > slo.Seconds():
+		return Verdict{"behind", waits + ", more than the SLO of " + seconds(slo.Seconds())}
+	case slo > 0:
+		return Verdict{"keeping_up", waits + " of " + seconds(slo.Seconds())}
+	case l.Rates.In > 1.1*l.Rates.Out && q.Depth > 0:
+		return Verdict{"behind", waits + ", and more comes than is done"}
+	}
+	return Verdict{"keeping_up", waits}
+}
+
+// keepingUpElsewhere is for a pool whose queue is in another process.
+func keepingUpElsewhere(l Live, slo time.Duration) Verdict {
+	if l.Pool != nil && l.Pool.LeaseError != "" {
+		return Verdict{"unknown", "no work can be had: " + l.Pool.LeaseError}
+	}
+	if l.Autoscaler == nil || l.Autoscaler.LastDecision == nil || !l.Autoscaler.LastDecision.DepthKnown {
+		return Verdict{"unknown", "nobody knows what waits"}
+	}
+	d := l.Autoscaler.LastDecision
+	text := fmt.Sprintf("%s/s done here, %d records wait", perSecond(l.Rates.Out), d.Depth)
+	switch {
+	case d.Depth == 0 && l.Rates.Out == 0:
+		return Verdict{"idle", "nothing waits"}
+	case slo > 0 && d.Saw != nil && d.Saw.OldestWaitSeconds > slo.Seconds():
+		return Verdict{"behind", text + ", the oldest for " + seconds(d.Saw.OldestWaitSeconds)}
+	}
+	return Verdict{"keeping_up", text}
+}
+
+// nearlyFull is the part of the queue's limit from which on it is told.
+const nearlyFull = 0.8
+
+func healthOf(l Live) Health {
+	h := Health{"ok", []string{}}
+	say := func(state, format string, args ...any) {
+		if state == "critical" || h.State == "ok" {
+			h.State = state
+		}
+		h.Reasons = append(h.Reasons, fmt.Sprintf(format, args...))
+	}
+	if q := l.QueueStats; q != nil {
+		if q.Problem != "" {
+			say("critical", "the queue takes nothing: %s", q.Problem)
+		}
+		if l.KeepingUp.State == "stalled" {
+			say("critical", "%s", l.KeepingUp.Text)
+		}
+		if q.LimitBytes > 0 && float64(q.Bytes) > nearlyFull*float64(q.LimitBytes) {
+			say("warning", "the queue is %.0f %% full; at 100 %% records are pushed back", 100*float64(q.Bytes)/float64(q.LimitBytes))
+		}
+		if l.KeepingUp.State == "behind" {
+			say("warning", "behind: %s", l.KeepingUp.Text)
+		}
+		if q.Dead > 0 {
+			say("warning", "%d records in the dead letters wait for somebody to decide", q.Dead)
+		}
+	}
+	if l.Rates.PushedBack > 0 {
+		say("warning", "%s requests/s are pushed back", perSecond(l.Rates.PushedBack))
+	}
+	if p := l.Pool; p != nil {
+		if p.LeaseError != "" {
+			say("critical", "no work can be had: %s", p.LeaseError)
+		}
+		if p.Stuck > 0 {
+			say("warning", "%d analyzers are stuck on a batch", p.Stuck)
+		}
+	}
+	if a := l.Autoscaler; a != nil {
+		if a.Paused {
+			say("warning", "the autoscaler is paused")
+		}
+		if d := a.LastDecision; d != nil && !d.DepthKnown {
+			say("warning", "%s", d.Reason)
+		}
+	}
+	return h
+}
+
+// perSecond is a rate as people read it.
+func perSecond(x float64) string {
+	if x >= 10 || x == 0 {
+		return strconv.FormatFloat(math.Round(x), 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 2, 64)
+}
+
+// seconds is a wait as people read it.
+func seconds(x float64) string {
+	d := time.Duration(x * float64(time.Second))
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= 10*time.Second:
+		return d.Round(time.Second).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}

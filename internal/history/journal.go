@@ -1,0 +1,88 @@
+package history
+
+import (
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// mostLines is how many lines of a journal are kept in memory.
+const mostLines = 10000
+
+// Journal keeps things that happened, as lines of JSON with their time: the newest in memory, and as many days as wanted on disk. It is safe
+// for concurrent use.
+type Journal struct {
+	mu   sync.Mutex
+	ring []Line
+	next int
+	disk *daily
+}
+
+// Line is one thing that happened.
+type Line struct {
+	Time time.Time
+	JSON []byte
+}
+
+// OpenJournal reads what is on disk below Options.Dir under a name. The time of each line is what timeOf reads of it; a line without one
+// is left out. With Options.Days 0 everything is in memory only.
+func OpenJournal(o Options, name string, now time.Time, timeOf func(line []byte) (time.Time, bool)) *Journal {
+	j := &Journal{}
+	if o.Days <= 0 {
+		return j
+	}
+	j.disk = &daily{dir: filepath.Join(o.Dir, name), ext: ".jsonl", days: o.Days, log: o.Logger}
+	err := j.disk.each(now.AddDate(0, 0, -o.Days), now, func(line []byte) {
+		if at, ok := timeOf(line); ok {
+			j.keep(Line{at, line})
+		}
+	})
+	if err != nil {
+		o.Logger.Warn("the history cannot be read", "folder", j.disk.dir, "error", err)
+	}
+	return j
+}
+
+func (j *Journal) keep(l Line) {
+	if len(j.ring) < mostLines {
+		j.ring = append(j.ring, l)
+		return
+	}
+	j.ring[j.next] = l
+	j.next = (j.next + 1) % mostLines
+}
+
+// Add keeps a line, which must not contain a line break.
+func (j *Journal) Add(l Line) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keep(l)
+	if j.disk != nil {
+		j.disk.add(l.Time, append([]byte(nil), l.JSON...))
+	}
+}
+
+// Before returns the newest lines before a time, at most so many, the newest last.
+func (j *Journal) Before(t time.Time, most int) (list []Line) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.ring)
+	for i := n - 1; i >= 0 && len(list) < most; i-- {
+		if l := j.ring[(j.next+i)%n]; l.Time.Before(t) {
+			list = append(list, l)
+		}
+	}
+	for i, k := 0, len(list)-1; i < k; i, k = i+1, k-1 {
+		list[i], list[k] = list[k], list[i]
+	}
+	return list
+}
+
+// Close lets go of the file.
+func (j *Journal) Close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.disk != nil {
+		j.disk.close()
+	}
+}

@@ -1,0 +1,180 @@
+package history
+
+import (
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Step is the time between two points of a series.
+const Step = 10 * time.Second
+
+// mostPoints is how many are kept in memory: three days of them, about 3 MB.
+const mostPoints = int(3 * 24 * time.Hour / Step)
+
+// Point is what a process was like at the end of a step. Records, bytes and failures are those of the step.
+type Point struct {
+	Time       int64 // seconds since 1970, a multiple of Step
+	Depth      int64 // records waiting
+	InFlight   int64
+	OldestWait float64 // seconds; the longest of the step
+	In         int64   // records accepted
+	Out        int64   // records completed
+	InBytes    int64
+	Failed     int64 // records, each attempt
+	Size       int64 // analyzers: ready and starting
+	Named      int64 // that the policy named
+	Ready      int64
+	Draining   int64
+	Busy       int64
+	Dead       int64 // records in the dead letters
+}
+
+// Columns are the names of a point's values, in the order of [Point.Row].
+var Columns = []string{"time", "depth", "in_flight", "oldest_wait_seconds", "in_records", "out_records", "in_bytes", "failed_records",
+	"size", "named_size", "ready", "draining", "busy", "dead"}
+
+// whole numbers of a point besides its oldest wait, in the order of Columns.
+func (p *Point) fields() []*int64 {
+	return []*int64{&p.Time, &p.Depth, &p.InFlight, nil, &p.In, &p.Out, &p.InBytes, &p.Failed,
+		&p.Size, &p.Named, &p.Ready, &p.Draining, &p.Busy, &p.Dead}
+}
+
+// AppendRow appends the values with commas between them.
+func (p *Point) AppendRow(b []byte) []byte {
+	for i, f := range p.fields() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if f == nil {
+			b = strconv.AppendFloat(b, p.OldestWait, 'f', 3, 64)
+			continue
+		}
+		b = strconv.AppendInt(b, *f, 10)
+	}
+	return b
+}
+
+// parsePoint reads what AppendRow wrote.
+func parsePoint(line string) (p Point, ok bool) {
+	values := strings.Split(line, ",")
+	fields := p.fields()
+	if len(values) != len(fields) {
+		return p, false
+	}
+	for i, f := range fields {
+		var err error
+		if f == nil {
+			p.OldestWait, err = strconv.ParseFloat(values[i], 64)
+		} else {
+			*f, err = strconv.ParseInt(values[i], 10, 64)
+		}
+		if err != nil {
+			return p, false
+		}
+	}
+	return p, true
+}
+
+// Series keeps points: the last three days in memory, and as many as wanted on disk. It is safe for concurrent use.
+type Series struct {
+	mu   sync.Mutex
+	ring []Point // the oldest at next once it is full
+	next int
+	disk *daily // nil for memory only
+}
+
+// OpenSeries reads the points that are on disk. With Options.Days 0 they are kept in memory only.
+func OpenSeries(o Options, now time.Time) *Series {
+	s := &Series{}
+	if o.Days <= 0 {
+		return s
+	}
+	s.disk = &daily{dir: filepath.Join(o.Dir, "series"), ext: plain, header: strings.Join(Columns, ","), days: o.Days, log: o.Logger}
+	from := now.Add(-time.Duration(mostPoints) * Step)
+	last := int64(0)
+	err := s.disk.each(from, now, func(line []byte) {
+		if p, ok := parsePoint(string(line)); ok && p.Time > last && p.Time >= from.Unix() {
+			last = p.Time
+			s.keep(p)
+		}
+	})
+	if err != nil {
+		o.Logger.Warn("the history cannot be read", "folder", s.disk.dir, "error", err)
+	}
+	return s
+}
+
+func (s *Series) keep(p Point) {
+	if len(s.ring) < mostPoints {
+		s.ring = append(s.ring, p)
+		return
+	}
+	s.ring[s.next] = p
+	s.next = (s.next + 1) % mostPoints
+}
+
+// Add keeps a point. One that is not later than the last is left out: the clock was set back.
+func (s *Series) Add(p Point) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.ring); n > 0 && p.Time <= s.ring[(s.next+n-1)%n].Time {
+		return
+	}
+	s.keep(p)
+	if s.disk != nil {
+		s.disk.add(time.Unix(p.Time, 0), p.AppendRow(nil))
+	}
+}
+
+// Since returns the points after a time, the oldest first. Where there are more than most, as many as needed become one: records are added up,
+// depth and oldest wait are the largest, and sizes are the last. The step is then that much longer. Most below 1 means all.
+func (s *Series) Since(from time.Time, most int) (step time.Duration, points []Point) {
+	s.mu.Lock()
+	n := len(s.ring)
+	first := sort.Search(n, func(i int) bool { return s.ring[(s.next+i)%n].Time > from.Unix() })
+	for i := first; i < n; i++ {
+		points = append(points, s.ring[(s.next+i)%n])
+	}
+	s.mu.Unlock()
+	if most < 1 || len(points) <= most {
+		return Step, points
+	}
+	span := points[len(points)-1].Time - points[0].Time + int64(Step/time.Second)
+	step = time.Duration((span+int64(most)-1)/int64(most)) * time.Second
+	step = (step + Step - 1) / Step * Step
+	return step, thin(points, int64(step/time.Second))
+}
+
+// thin makes one point of those that fall into one step.
+func thin(points []Point, step int64) (out []Point) {
+	for _, p := range points {
+		slot := (p.Time - 1) / step
+		if n := len(out); n > 0 && (out[n-1].Time-1)/step == slot {
+			o := &out[n-1]
+			p.Depth, p.OldestWait = max(p.Depth, o.Depth), max(p.OldestWait, o.OldestWait)
+			p.In, p.Out, p.InBytes, p.Failed = p.In+o.In, p.Out+o.Out, p.InBytes+o.InBytes, p.Failed+o.Failed
+			*o = p
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Close lets go of the file.
+func (s *Series) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.disk != nil {
+		s.disk.close()
+	}
+}
+
+// AppendJSON appends the values as a list.
+func (p *Point) AppendJSON(b []byte) []byte {
+	return append(p.AppendRow(append(b, '[')), ']')
+}
