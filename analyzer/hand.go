@@ -56,7 +56,8 @@ func (h *hand) cutOff() {
 func (p *Pool) work(h *hand) {
 	defer p.wg.Done()
 	var done Totals
-	switch err, handBack := p.attend(h); {
+	err, handBack := p.attend(h)
+	switch {
 	case h.lost.Load():
 		p.o.Logger.Warn("lease lost before the batch was done", "analyzer", h.w.id, "batch", h.lease.Batch.ID)
 		done.Late = 1
@@ -71,6 +72,12 @@ func (p *Pool) work(h *hand) {
 	spent := time.Since(h.since)
 	if done.Batches > 0 {
 		done.ServiceSeconds = spent.Seconds()
+	}
+	if done.Batches+done.FailedBatches > 0 {
+		h.w.took.add(spent)
+	}
+	if err != nil && !handBack {
+		h.w.lastError, h.w.lastErrorAt = short(err.Error()), time.Now().Round(0).UTC()
 	}
 	delete(h.w.hands, h)
 	if len(h.w.hands) == 0 && !h.w.draining {

@@ -173,6 +173,30 @@ func (p *Pool) Resize(ctx context.Context, size int) error {
 	return nil
 }
 
+// ErrNoAnalyzer says that no analyzer of that name is present.
+var ErrNoAnalyzer = errors.New("no such analyzer")
+
+// Dismiss makes one analyzer leave, so that the pool has one less: it finishes what it has in hand, or with now, hands it back at once.
+// One that leaves already is only hurried. Whether another starts in its place is for whoever sizes the pool.
+func (p *Pool) Dismiss(id string, now bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		if w.id != id {
+			continue
+		}
+		if !w.draining {
+			p.size--
+			p.drain(w)
+		}
+		if now {
+			w.cutOff()
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: %q", ErrNoAnalyzer, id)
+}
+
 // grow adds n analyzers: those that drain come back first, the ones with the most in hand before others, since they are
 // furthest from leaving; not those that are stuck. The caller holds p.mu, as for all methods below.
 func (p *Pool) grow(n int) {

@@ -59,6 +59,11 @@ type Row struct {
 	Service     float64   `json:"service_seconds"` // as in Totals
 	StateSince  time.Time `json:"state_since"`     // since when it is in its state; busy and stuck: since it got the oldest batch in hand
 	Since       time.Time `json:"since"`           // when it was started
+	P50         float64   `json:"p50_seconds"`     // half of its last batches took no longer; 0 before the first
+	P99         float64   `json:"p99_seconds"`     // and 99 % of them
+	Restarts    int64     `json:"restarts"`        // times that its handler panicked and it went on
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_time,omitzero"`
 }
 
 // add counts a batch that is not in hand any more, but for its time.
@@ -112,7 +117,9 @@ func (p *Pool) row(w *worker, now time.Time) Row {
 		ID: w.id, State: StateIdle, Slots: p.o.Slots, InHand: len(w.hands),
 		Batches: w.totals.Batches, Records: w.totals.Records, Failed: w.totals.FailedBatches,
 		BusySeconds: w.busyUntil(now).Seconds(), Service: w.totals.ServiceSeconds, Since: w.since,
+		Restarts: w.totals.Panics, LastError: w.lastError, LastErrorAt: w.lastErrorAt,
 	}
+	row.P50, row.P99 = w.took.quantiles(now)
 	switch {
 	case w.draining:
 		row.State = StateDraining

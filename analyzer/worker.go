@@ -31,6 +31,9 @@ type worker struct {
 	failures    int                // requests for leases that failed in a row; written by serve alone, under the lock
 	totals      Totals             // but for BusySeconds
 	busy        time.Duration      // spent on batches that are finished
+	took        durations          // the last of them
+	lastError   string             // of the handler
+	lastErrorAt time.Time
 }
 
 // poke makes serve look again. It never blocks: one wake-up that is not yet taken is enough.
