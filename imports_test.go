@@ -44,6 +44,8 @@ var bans = []struct {
 		"the API answers for the rooms it is given"},
 	{"internal/access", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"who may ask is decided before anybody knows what was asked for"},
+	{"internal/tap", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"whoever lets people look does not know where records come from"},
 	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"results know what was counted, not where it came from"},
 	{"internal/traces", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/...", "analyzer/..."},

@@ -73,6 +73,10 @@ func (o Options) Validate() error {
 
 // Distributor takes bodies in. Make one with [New].
 type Distributor struct {
+	// Stored is called with the records of each body that was stored, one JSON object a line. It must neither keep nor change them, and must
+	// return quickly. Nil calls nobody. It must be set before the first Take.
+	Stored func(lines []byte)
+
 	o      Options
 	intake *Intake
 	memory *semaphore.Weighted
@@ -150,6 +154,9 @@ func (d *Distributor) take(ctx context.Context, f Format, encoding string, size 
 	}
 	r.Accepted, err = d.intake.Add(ctx, decoded.Lines, decoded.Count)
 	if r.Accepted == decoded.Count {
+		if d.Stored != nil {
+			d.Stored(decoded.Lines)
+		}
 		d.n.bytes.Add(int64(len(decoded.Lines)))
 	}
 	return r, err

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/history"
+	"github.com/sluicehq/sluice/internal/tap"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -41,6 +42,7 @@ type Rooms struct {
 	Results     Results
 	Series      *history.Series  // for the charts; nil keeps none
 	Acted       *history.Journal // decisions that moved the pool; nil keeps none
+	Tap         *tap.Tap         // where records can be looked at; nil for nowhere
 	Page        http.Handler     // the page, with its files below /ui/; nil for none
 	Log         *slog.Logger
 }
@@ -103,6 +105,12 @@ func (s *Server) routes() {
 	handle("GET /v1/dead/{id}", q, s.getDeadLetter)
 	handle("DELETE /v1/dead/{id}", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) })))
 	handle("POST /v1/dead/{id}/retry", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) })))
+	handle("GET /v1/dead/groups", q, s.getDeadGroups)
+	handle("GET /v1/dead/export", q, s.getDeadExport)
+	handle("GET /v1/tail", s.Tap != nil, s.getTail)
+	handle("GET /v1/flow", true, s.getFlow)
+	handle("POST /v1/analyzers/{id}/drain", pool, s.steering(s.dismiss(false)))
+	handle("POST /v1/analyzers/{id}/kill", pool, s.steering(s.dismiss(true)))
 	handle("GET /v1/results", s.Results != nil, s.getResults)
 	handle("POST /v1/results", s.Results != nil, s.postResult)
 	handle("GET /v1/decisions", scaler, s.getDecisions)
@@ -271,6 +279,8 @@ func (s *Server) getIndex(w http.ResponseWriter, r *http.Request) {
   GET  /v1/results      what the analyzers counted
   GET  /v1/dead         records that could not be analyzed; DELETE drops them all
        /v1/dead/{id}    GET one, DELETE it, POST .../retry; POST /v1/dead/retry for all
+       /v1/dead/        groups: by error; export: the records
+  GET  /v1/tail         a stream of live records; /v1/flow: where they go, how fast
   POST /v1/leases       work for analyzers in other processes; then
        /v1/leases/{token}/  extend, ack, nack
   POST /v1/autoscaler/  pause, resume, force

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -21,12 +22,27 @@ func (s *Server) getDead(w http.ResponseWriter, r *http.Request) {
 	if !okAfter || !okLimit {
 		return
 	}
-	letters, err := s.Queue.Dead(r.Context(), after, int(limit))
+	letters, err := s.deadPage(r.Context(), r.URL.Query().Get("kind"), after, int(limit))
 	if err != nil {
 		failFor(w, err)
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"dead": letters})
+}
+
+// deadPage lists dead letters behind an ID, those of a kind only unless it is empty.
+func (s *Server) deadPage(ctx context.Context, kind string, after uint64, limit int) ([]queue.DeadLetter, error) {
+	if kind == "" {
+		return s.Queue.Dead(ctx, after, limit)
+	}
+	letters := []queue.DeadLetter{}
+	err := s.eachDead(ctx, kind, func(l queue.DeadLetter) error {
+		if l.ID > after && len(letters) < limit {
+			letters = append(letters, l)
+		}
+		return nil
+	})
+	return letters, err
 }
 
 // number reads a query parameter, or answers and returns false.
@@ -94,31 +110,49 @@ func (s *Server) deleteAllDead(w http.ResponseWriter, r *http.Request) {
 	s.allDead(w, r, s.Queue.DropDead)
 }
 
-// allDead does something to all dead letters that are there at the start, so that one which dies again at once is not
-// taken twice.
+// allDead does something to all dead letters, or those of a kind, that are there at the start, so that one which dies again at once is
+// not taken twice.
 func (s *Server) allDead(w http.ResponseWriter, r *http.Request, do func(context.Context, uint64) error) {
 	var ids []uint64
-	for after := uint64(0); ; {
-		page, err := s.Queue.Dead(r.Context(), after, maxDeadPage)
-		if err != nil {
-			failFor(w, err)
-			return
-		}
-		for _, l := range page {
-			ids = append(ids, l.ID)
-		}
-		if len(page) < maxDeadPage {
-			break
-		}
-		after = page[len(page)-1].ID
+	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), func(l queue.DeadLetter) error {
+		ids = append(ids, l.ID)
+		return nil
+	})
+	if err != nil {
+		failFor(w, err)
+		return
 	}
 	n := 0
 	for _, id := range ids {
-		if err := do(r.Context(), id); err != nil {
+		switch err := do(r.Context(), id); {
+		case err == nil:
+			n++
+		case errors.Is(err, queue.ErrNotFound): // somebody else was faster
+		default:
 			failFor(w, err)
 			return
 		}
-		n++
 	}
 	answer(w, http.StatusOK, map[string]int{"count": n})
+}
+
+// eachDead hands over the dead letters of a kind, or all where it is empty, the oldest first.
+func (s *Server) eachDead(ctx context.Context, kind string, use func(queue.DeadLetter) error) error {
+	for after := uint64(0); ; {
+		page, err := s.Queue.Dead(ctx, after, maxDeadPage)
+		if err != nil {
+			return err
+		}
+		for _, l := range page {
+			if kind == "" || kindOf(l.Reason) == kind {
+				if err := use(l); err != nil {
+					return err
+				}
+			}
+		}
+		if len(page) < maxDeadPage {
+			return nil
+		}
+		after = page[len(page)-1].ID
+	}
 }

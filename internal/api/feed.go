@@ -30,6 +30,7 @@ type feed struct {
 
 	mu      sync.Mutex
 	viewers map[*viewer]struct{}
+	latest  Rates
 	plain   []byte // the newest event without the rows of the analyzers, and with them
 	full    []byte
 
@@ -105,6 +106,9 @@ func (f *feed) look(ctx context.Context, now time.Time) {
 	live := Live{Stats: st, Time: now.UTC(), Boot: f.boot, Rates: f.rates()}
 	live.KeepingUp = keepingUp(live, f.s.SLO)
 	live.Health = healthOf(live)
+	f.mu.Lock()
+	f.latest = live.Rates
+	f.mu.Unlock()
 	f.keepPoint(live, now)
 	f.tellStats(live)
 }
@@ -151,6 +155,12 @@ func (f *feed) rates() Rates {
 		In: per(first.in, last.in), InBytes: per(first.inBytes, last.inBytes), Out: per(first.out, last.out), OutBytes: per(first.outBytes, last.outBytes),
 		Failed: per(first.failed, last.failed), PushedBack: per(first.pushedBack, last.pushedBack), Window: span,
 	}
+}
+
+func (f *feed) latestRates() Rates {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.latest
 }
 
 // keepPoint completes a point of the series at the end of each step.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/analyzer/count"
 	"github.com/sluicehq/sluice/analyzer/discard"
@@ -29,6 +30,7 @@ import (
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
+	"github.com/sluicehq/sluice/internal/tap"
 	"github.com/sluicehq/sluice/queue/jetstream"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -68,6 +70,7 @@ type App struct {
 	memory   *keeper        // what the autoscaler learns; nil where nothing is kept
 	league   *league.League // nil where no policies are compared
 	meter    *meter         // nil where nobody wants to know the arrivals
+	tap      tap.Tap
 	series   *history.Series
 	acted    *history.Journal
 	api      *api.Server
@@ -147,8 +150,11 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), ro); err != nil {
 		return err
 	}
-	a.intake, err = distributor.New(a.queue, c.Intake)
-	return err
+	if a.intake, err = distributor.New(a.queue, c.Intake); err != nil {
+		return err
+	}
+	a.intake.Stored = func(lines []byte) { a.tap.Offer(tap.In, lines) }
+	return nil
 }
 
 func (a *App) openRemote(context.Context) (err error) {
@@ -158,8 +164,22 @@ func (a *App) openRemote(context.Context) (err error) {
 	return err
 }
 
-// handler builds what the analyzers do with a batch.
+// handler is what the analyzers do with a batch, and lets people look at what was done.
 func (a *App) handler() analyzer.Handler {
+	h := a.work()
+	return analyzer.HandlerFunc(func(ctx context.Context, b *sluice.Batch) error {
+		err := h.Handle(ctx, b)
+		if err == nil && a.tap.Listened(tap.Done) {
+			if lines, err := b.Lines(); err == nil {
+				a.tap.Offer(tap.Done, lines)
+			}
+		}
+		return err
+	})
+}
+
+// work builds the handler that is configured.
+func (a *App) work() analyzer.Handler {
 	h := a.o.Config.Handler
 	if h.Name == config.HandlerDiscard {
 		return discard.Handler{}
@@ -182,7 +202,7 @@ func (a *App) handler() analyzer.Handler {
 func (a *App) rooms() api.Rooms {
 	r := api.Rooms{
 		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
-		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Series: a.series, Acted: a.acted, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
+		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Series: a.series, Acted: a.acted, Tap: &a.tap, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
+)
+
+// DeadGroup is dead letters that have the same to say.
+type DeadGroup struct {
+	Kind    string    `json:"kind"`   // their reason, without what differs from one to the other
+	Reason  string    `json:"reason"` // of the newest
+	Letters int       `json:"letters"`
+	Records int       `json:"records"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Sample  uint64    `json:"sample_id"` // the newest
+}
+
+const (
+	mostGroups  = 200
+	mostKind    = 200    // bytes of a kind
+	mostGrouped = 50_000 // letters looked at; each is read from disk
+)
+
+var (
+	quotedPart = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+	variedPart = regexp.MustCompile(`0x[0-9a-fA-F]+|\b[0-9][\w.:]*|\b[0-9a-fA-F]{8,}\b`)
+)
+
+// kindOf is a reason without what differs from one letter to the next: numbers, identifiers and what is in quotes.
+func kindOf(reason string) string {
+	kind := quotedPart.ReplaceAllString(reason, `"…"`)
+	kind = variedPart.ReplaceAllString(kind, "#")
+	if len(kind) > mostKind {
+		kind = kind[:mostKind]
+	}
+	return kind
+}
+
+// errEnough ends a walk over the dead letters.
+type errEnough struct{}
+
+func (errEnough) Error() string { return "enough" }
+
+func (s *Server) getDeadGroups(w http.ResponseWriter, r *http.Request) {
+	groups, truncated, err := s.deadGroups(r.Context())
+	if err != nil {
+		failFor(w, err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"groups": groups, "truncated": truncated})
+}
+
+// deadGroups puts the dead letters into groups, the one with the newest letter first.
+func (s *Server) deadGroups(ctx context.Context) (groups []DeadGroup, truncated bool, err error) {
+	byKind := map[string]*DeadGroup{}
+	looked := 0
+	err = s.eachDead(ctx, "", func(l queue.DeadLetter) error {
+		if looked++; looked > mostGrouped {
+			return errEnough{}
+		}
+		kind := kindOf(l.Reason)
+		g := byKind[kind]
+		if g == nil {
+			if len(byKind) >= mostGroups {
+				truncated = true
+				return nil
+			}
+			g = &DeadGroup{Kind: kind, First: l.Time}
+			byKind[kind] = g
+		}
+		g.Letters++
+		g.Records += l.Records
+		g.Last, g.Reason, g.Sample = l.Time, l.Reason, l.ID
+		return nil
+	})
+	if _, enough := err.(errEnough); enough {
+		truncated, err = true, nil
+	}
+	groups = []DeadGroup{}
+	for _, g := range byKind {
+		groups = append(groups, *g)
+	}
+	slices.SortFunc(groups, func(a, b DeadGroup) int {
+		return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.Kind, b.Kind))
+	})
+	return groups, truncated, err
+}
+
+// getDeadExport answers with the records of dead letters, one a line, as they came: they can be sent again.
+func (s *Server) getDeadExport(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.Queue.Dead(r.Context(), 0, 1); err != nil {
+		failFor(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Content-Disposition", `attachment; filename="sluice-dead.ndjson"`)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), func(l queue.DeadLetter) error {
+		_, batch, err := s.Queue.DeadBatch(r.Context(), l.ID)
+		if err != nil {
+			return nil // taken meanwhile, or damaged: it can be looked at by itself
+		}
+		lines, err := batch.Lines()
+		if err != nil {
+			return nil
+		}
+		_, err = w.Write(lines)
+		return err
+	})
+	if err != nil { // half a file must not look like a whole one
+		s.Log.Warn("dead letters not exported to the end", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// dismiss makes a handler that tells one analyzer to leave.
+func (s *Server) dismiss(now bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		if err := s.Pool.Dismiss(id, now); err != nil {
+			fail(w, http.StatusNotFound, remote.Error{Message: err.Error(), Hint: "GET /v1/stats lists them under pool.analyzers"})
+			return
+		}
+		s.Log.Info("analyzer told to leave", "analyzer", id, "at_once", now)
+		for _, row := range s.Pool.Stats().Analyzers {
+			if row.ID == id {
+				answer(w, http.StatusOK, row)
+				return
+			}
+		}
+		answer(w, http.StatusOK, map[string]string{"id": id, "state": "gone"})
+	}
+}

@@ -1,0 +1,96 @@
+package tap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestASampleIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tap Tap
+		l := tap.Listen(Query{Edge: In, Rate: 10})
+		defer tap.Close(l)
+		lines := []byte(strings.Repeat("{\"body\":\"x\"}\n", 100))
+		tap.Offer(In, lines)
+		tap.Offer(Done, lines)
+		if got, skipped := len(l.Records), l.Skipped(); got != 10 || skipped != 90 {
+			t.Errorf("%d passed on and %d skipped, want 10 and 90", got, skipped)
+		}
+		time.Sleep(time.Second)
+		tap.Offer(In, lines) // nobody took the first ones
+		if got, skipped := len(l.Records), l.Skipped(); got != 10 || skipped != 100 {
+			t.Errorf("a second later %d wait and %d were skipped, want 10 and 100", got, skipped)
+		}
+	})
+}
+
+func TestListenersComeAndGo(t *testing.T) {
+	var tap Tap
+	var all []*Listener
+	for range mostListeners {
+		all = append(all, tap.Listen(Query{Edge: Done}))
+	}
+	if tap.Listen(Query{Edge: In}) != nil {
+		t.Error("one too many was let in")
+	}
+	if !tap.Listened(Done) || tap.Listened(In) {
+		t.Error("want somebody at done and nobody at in")
+	}
+	for _, l := range all {
+		tap.Close(l)
+		tap.Close(l) // once is enough
+	}
+	if tap.Listened(Done) || tap.Listen(Query{}) == nil {
+		t.Error("want nobody, and room")
+	}
+	var none *Tap
+	none.Offer(In, []byte("{}\n"))
+	if none.Listened(In) {
+		t.Error("somebody listens on nothing")
+	}
+}
+
+func TestWhatIsPassedOn(t *testing.T) {
+	long := strings.Repeat("ä", mostLine)
+	tests := []struct{ line, body, severity, service string }{
+		{`{"body":"disk full","severity":"ERROR","service":"db"}`, "disk full", "ERROR", "db"},
+		{`{"message":"hello","level":"info"}`, "hello", "info", ""},
+		{`{"body":{"a":1}}`, `{"a":1}`, "", ""},
+		{`{"answer":42}`, `{"answer":42}`, "", ""},
+		{`not JSON at all`, `not JSON at all`, "", ""},
+		{fmt.Sprintf(`{"body":%q}`, long), long[:mostLine], "", ""},
+	}
+	for _, tt := range tests {
+		var tap Tap
+		l := tap.Listen(Query{Edge: In})
+		tap.Offer(In, []byte(tt.line+"\n"))
+		r := <-l.Records
+		if r.Body != tt.body || r.Severity != tt.severity || r.Service != tt.service {
+			t.Errorf("%.60s: %.60q %q %q, want %.60q %q %q", tt.line, r.Body, r.Severity, r.Service, tt.body, tt.severity, tt.service)
+		}
+		if cut := len(tt.line) > mostLine; r.Cut != cut || (r.Line == nil) != cut {
+			t.Errorf("%.60s: cut %v with a line of %d bytes", tt.line, r.Cut, len(r.Line))
+		}
+	}
+}
+
+func TestFilters(t *testing.T) {
+	var tap Tap
+	l := tap.Listen(Query{Edge: In, Text: "DiSk", Severities: []string{"ERROR"}, Rate: 50})
+	tap.Offer(In, []byte("{\"body\":\"disk\"}\n{\"severity\":\"error\",\"body\":\"the DISK\"}\n{\"severity\":\"error\",\"body\":\"net\"}"))
+	if r := <-l.Records; r.Body != "the DISK" || len(l.Records) != 0 {
+		t.Errorf("%+v and %d more, want one", r, len(l.Records))
+	}
+}
+
+// BenchmarkOfferToNobody is what every body of records costs while nobody looks.
+func BenchmarkOfferToNobody(b *testing.B) {
+	var tap Tap
+	lines := []byte(strings.Repeat("{\"body\":\"x\"}\n", 500))
+	for b.Loop() {
+		tap.Offer(In, lines)
+	}
+}
