@@ -41,8 +41,10 @@ type Controller struct {
 	lastCheck  time.Time
 	ups, downs int
 	checks     int
+	next       *change // asked for by Change, and not yet adopted
 
 	// Only Run's goroutine touches these.
+	changed       string      // what the next decision has to say of a change that was adopted
 	look          *look       // the look under way, or stuck; nil when none
 	missed        Observation // counters of looks that came too late to be used
 	vigil         *vigil      // between two checks
@@ -106,7 +108,12 @@ func (c *Controller) Run(ctx context.Context) error {
 			due = due.Add(c.options.CheckInterval)
 			timer.Reset(time.Until(due))
 		case <-c.wake:
-			c.check(ctx, time.Now())
+			now := time.Now()
+			if c.adopt() {
+				due = now.Add(c.options.CheckInterval)
+				timer.Reset(c.options.CheckInterval)
+			}
+			c.check(ctx, now)
 		case <-c.vigil.ticks:
 			if now := time.Now(); c.vigil.danger(now, c.options.CheckInterval) {
 				c.check(ctx, now)
@@ -148,6 +155,10 @@ func (c *Controller) check(ctx context.Context, at time.Time) {
 		d.hold(ClampDryRun, fmt.Sprintf("dry run, else %d -> %d: %s", d.Size, d.NewSize, d.Reason))
 	}
 	override.apply(&d, at)
+	if c.changed != "" {
+		d.Reason = c.changed + "; " + d.Reason
+		c.changed = ""
+	}
 	c.vigil.keep(d.WakeAt)
 	switch {
 	case c.resize != nil:
@@ -285,5 +296,49 @@ func (c *Controller) Force(size int, duration time.Duration) error {
 	return nil
 }
 
-// Options returns the options in use, with everything filled in that zero stood for.
-func (c *Controller) Options() Options { return c.options }
+// change is other options, and who wanted them.
+type change struct {
+	options Options
+	why     string
+}
+
+// Change puts other options in the place of those in use, the policy included, at once and without a restart; the pool stays as it is
+// until the check that follows decides. Pause and a forced size live on. LedgerSize and Logger stay what they are. Why is said by the
+// decision of that check and in the log. The error names everything that is wrong; then nothing changes.
+func (c *Controller) Change(o Options, why string) error {
+	o = o.withDefaults()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	if o.Policy == nil {
+		o.Policy = o.Threshold()
+	}
+	c.mu.Lock()
+	c.next = &change{o, why}
+	c.mu.Unlock()
+	c.Wake()
+	return nil
+}
+
+// adopt takes over what Change brought, if anything.
+func (c *Controller) adopt() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		return false
+	}
+	o := c.next.options
+	o.LedgerSize, o.Logger = c.options.LedgerSize, c.options.Logger
+	c.changed, c.next = c.next.why, nil
+	c.options, c.policy = o, o.Policy
+	c.log.Info("autoscaler changed", "why", c.changed, "policy", c.policy.Name(), "min_size", o.MinSize, "max_size", o.MaxSize)
+	return true
+}
+
+// Options returns the options in use, with everything filled in that zero stood for. What [Controller.Change] brought is in use from the
+// check that follows it.
+func (c *Controller) Options() Options {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.options
+}

@@ -49,7 +49,8 @@ func (o *Observation) add(other Observation) {
 func (c *Controller) startLook(ctx context.Context) {
 	l := &look{started: time.Now(), done: make(chan Observation, 1)}
 	c.look = l
-	go func() { l.done <- c.ask(ctx) }()
+	patience := c.options.ObserveTimeout // which may change while it looks
+	go func() { l.done <- c.ask(ctx, patience) }()
 }
 
 func (c *Controller) awaitLook(ctx context.Context) (o Observation, conclusive bool) {
@@ -75,7 +76,7 @@ func (c *Controller) awaitLook(ctx context.Context) (o Observation, conclusive b
 			}
 			return o, true
 		case <-timeout.C:
-			return Observation{Unknown: c.noAnswer()}, true
+			return Observation{Unknown: noAnswer(c.options.ObserveTimeout)}, true
 		case <-impatient:
 			return Observation{Unknown: fmt.Sprintf("no answer within %v", forcedPatience)}, false
 		case <-ctx.Done():
@@ -97,23 +98,21 @@ func (c *Controller) forceWaits() bool {
 	return v.forces(time.Now()) && c.pool.Size() != v.forced
 }
 
-func (c *Controller) noAnswer() string {
-	return fmt.Sprintf("no answer within %v", c.options.ObserveTimeout)
-}
+func noAnswer(patience time.Duration) string { return fmt.Sprintf("no answer within %v", patience) }
 
 // ask calls the observer and turns every kind of failure into an unknown observation.
-func (c *Controller) ask(ctx context.Context) (o Observation) {
+func (c *Controller) ask(ctx context.Context, patience time.Duration) (o Observation) {
 	defer func() {
 		if p := recover(); p != nil {
 			o = Observation{Unknown: fmt.Sprintf("observer panicked: %v", p)}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, c.options.ObserveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o, err := c.observer.Observe(ctx)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded):
-		return Observation{Unknown: c.noAnswer()}
+		return Observation{Unknown: noAnswer(patience)}
 	case err != nil:
 		return Observation{Unknown: oneLine(err)}
 	case o.Unknown == "" && o.Depth < 0:

@@ -33,7 +33,7 @@ type Rooms struct {
 	Started     time.Time
 	ReadOnly    bool          // what would steer is refused
 	Auth        bool          // whoever asks has to have a token
-	SLO         time.Duration // of the policy in charge; 0 where it has none
+	SLO         func() time.Duration // of the policy in charge; 0 where it has none; nil for none
 	Distributor *distributor.Distributor
 	Queue       Queue
 	Pool        *analyzer.Pool
@@ -42,6 +42,7 @@ type Rooms struct {
 	Results     Results
 	Series      *history.Series  // for the charts; nil keeps none
 	Acted       *history.Journal // decisions that moved the pool; nil keeps none
+	Tuner       Tuner            // changes the autoscaler; nil where there is none
 	Tap         *tap.Tap         // where records can be looked at; nil for nowhere
 	Page        http.Handler     // the page, with its files below /ui/; nil for none
 	Log         *slog.Logger
@@ -118,6 +119,9 @@ func (s *Server) routes() {
 	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.postPause))
 	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.postResume))
 	handle("POST /v1/autoscaler/force", scaler && pool, s.steering(s.postForce))
+	handle("GET /v1/autoscaler/settings", s.Tuner != nil, s.getSettings)
+	handle("PUT /v1/autoscaler/settings", s.Tuner != nil, s.steering(s.putSettings))
+	handle("POST /v1/autoscaler/preview", s.Tuner != nil, s.postPreview)
 	handle("GET /v1/explain", scaler, s.getExplain)
 	handle("GET /v1/stats", true, s.getStats)
 	handle("GET /v1/series", true, s.getSeries)
@@ -136,7 +140,7 @@ func (s *Server) routes() {
 // noRoute answers what no route takes: another method would do, or nothing would.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := s.mux.Handler(other); pattern != "/" {
@@ -248,7 +252,17 @@ const maxCommand = 8 << 20
 
 // read decodes a JSON body into v; an empty body leaves v as it is. It answers and returns false where it can't.
 func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	return readBody(w, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand)), v)
+}
+
+// readStrict is read, and refuses fields that are not known: a misspelled setting must not be taken for none.
+func readStrict(w http.ResponseWriter, r *http.Request, v any) bool {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand))
+	d.DisallowUnknownFields()
+	return readBody(w, d, v)
+}
+
+func readBody(w http.ResponseWriter, d *json.Decoder, v any) bool {
 	err := d.Decode(v)
 	if err == nil || errors.Is(err, io.EOF) {
 		return true
@@ -283,7 +297,7 @@ func (s *Server) getIndex(w http.ResponseWriter, r *http.Request) {
   GET  /v1/tail         a stream of live records; /v1/flow: where they go, how fast
   POST /v1/leases       work for analyzers in other processes; then
        /v1/leases/{token}/  extend, ack, nack
-  POST /v1/autoscaler/  pause, resume, force
+       /v1/autoscaler/  POST pause, resume, force; GET and PUT settings; POST preview
   GET  /metrics         for Prometheus
   GET  /healthz         is the process alive
   GET  /readyz          does it take records

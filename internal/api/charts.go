@@ -22,12 +22,20 @@ type UI struct {
 	Screens    []string `json:"screens"`
 }
 
+// slo is the longest wait that a record may have; 0 where the policy has none.
+func (s *Server) slo() time.Duration {
+	if s.SLO == nil {
+		return 0
+	}
+	return s.SLO()
+}
+
 // mostHistory is how far back the series goes.
 const mostHistory = 72 * time.Hour
 
 func (s *Server) getUI(w http.ResponseWriter, r *http.Request) {
 	ui := UI{
-		Version: s.Version, Role: s.Role, ReadOnly: s.ReadOnly, Auth: s.Auth, SignedIn: s.Auth, SLO: s.SLO.Seconds(),
+		Version: s.Version, Role: s.Role, ReadOnly: s.ReadOnly, Auth: s.Auth, SignedIn: s.Auth, SLO: s.slo().Seconds(),
 		History: mostHistory.Seconds(), Screens: []string{"overview"},
 	}
 	if s.Scaler != nil {

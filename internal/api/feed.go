@@ -104,7 +104,7 @@ func (f *feed) look(ctx context.Context, now time.Time) {
 	f.count(sampleOf(st, now))
 	f.tellDecisions()
 	live := Live{Stats: st, Time: now.UTC(), Boot: f.boot, Rates: f.rates()}
-	live.KeepingUp = keepingUp(live, f.s.SLO)
+	live.KeepingUp = keepingUp(live, f.s.slo())
 	live.Health = healthOf(live)
 	f.mu.Lock()
 	f.latest = live.Rates

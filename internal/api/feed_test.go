@@ -30,7 +30,7 @@ func charted(t *testing.T) (string, *testQueue, *Server) {
 	now := time.Now()
 	s.Series = history.OpenSeries(history.Options{}, now)
 	s.Acted = history.OpenJournal(history.Options{}, "decisions", now, nil)
-	s.SLO = 30 * time.Second
+	s.SLO = func() time.Duration { return 30 * time.Second }
 	return url, q, s
 }
 

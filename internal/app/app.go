@@ -67,9 +67,10 @@ type App struct {
 	remote   *remote.Client
 	pool     *analyzer.Pool
 	scaler   *autoscale.Controller
-	memory   *keeper        // what the autoscaler learns; nil where nothing is kept
-	league   *league.League // nil where no policies are compared
-	meter    *meter         // nil where nobody wants to know the arrivals
+	memory   atomic.Pointer[keeper] // what the autoscaler learns; nil where nothing is kept
+	tuner    *tuner                 // nil where there is no autoscaler
+	league   *league.League         // nil where no policies are compared
+	meter    *meter                 // nil where nobody wants to know the arrivals
 	tap      tap.Tap
 	series   *history.Series
 	acted    *history.Journal
@@ -207,8 +208,8 @@ func (a *App) rooms() api.Rooms {
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
 	}
-	if a.scaler != nil && a.o.Config.Policy.Name == "slo" {
-		r.SLO = a.o.Config.Policy.SLO
+	if a.tuner != nil {
+		r.SLO, r.Tuner = a.tuner.slo, a.tuner
 	}
 	return r
 }
@@ -294,8 +295,8 @@ func (a *App) runPool(ctx context.Context) error {
 	g.Go(func() error { return a.pool.Run(poolCtx) })
 	g.Go(func() error {
 		defer stopPool()
-		if a.memory != nil {
-			stopKeeping := a.memory.start()
+		if m := a.memory.Load(); m != nil {
+			stopKeeping := m.start(a.memory.Load)
 			defer stopKeeping()
 		}
 		return a.scaler.Run(ctx)

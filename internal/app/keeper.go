@@ -83,9 +83,9 @@ func (m *keeper) take() memoryFile {
 	return f
 }
 
-// start keeps what is known from now on. The function returned ends that, and writes for the last time; then nobody may call
-// Decide any more.
-func (m *keeper) start() (stop func()) {
+// start keeps what is known from now on, by whoever is in charge. The function returned ends that, and writes for the last time what the
+// latest knows; then nobody may call Decide any more.
+func (m *keeper) start(latest func() *keeper) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -101,7 +101,7 @@ func (m *keeper) start() (stop func()) {
 	return func() {
 		close(done)
 		wg.Wait()
-		m.write(m.take())
+		m.write(latest().take())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/policies"
 	"github.com/sluicehq/sluice/queue"
 )
@@ -31,11 +32,35 @@ func (a *App) openPool() (err error) {
 	}
 	so := c.Autoscale
 	so.Logger = a.log
-	if so.Policy, err = a.policy(path, kept); err != nil {
+	if so.Policy, err = a.policy(c, path, kept); err != nil {
 		return err
 	}
-	a.scaler, err = autoscale.New(a.pool, a.observer(), so)
-	return err
+	if a.scaler, err = autoscale.New(a.pool, a.observer(), so); err != nil {
+		return err
+	}
+	a.tuner = newTuner(a)
+	return nil
+}
+
+// changePolicy puts the policy of another configuration in charge, while everything runs. It knows what the present one had learned when it
+// was last kept.
+func (a *App) changePolicy(c config.Config, why string) error {
+	path := a.memoryPath()
+	kept, err := readMemory(path)
+	if err != nil {
+		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "file", path, "error", err)
+	}
+	before := a.memory.Load()
+	o := c.Autoscale
+	if o.Policy, err = a.policy(&c, path, kept); err != nil {
+		a.memory.Store(before)
+		return err
+	}
+	if err := a.scaler.Change(o, why); err != nil {
+		a.memory.Store(before)
+		return err
+	}
+	return nil
 }
 
 // observer looks at the queue, wherever it is, and at the pool.
@@ -62,13 +87,15 @@ func (a *App) memoryPath() string {
 }
 
 // policy builds the one in charge with what is wrapped around it, and gives them what an earlier process has learned.
-func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
-	c := a.o.Config
+func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.Policy, error) {
 	p, err := policies.New(c.Policy.Name, c.PolicyOptions())
 	if err != nil {
 		return nil, err
 	}
 	m := &keeper{path: path, log: a.log, size: a.pool.Size, writes: make(chan memoryFile, 1)}
+	if before := a.memory.Load(); before != nil {
+		m.writes = before.writes
+	}
 	if slo, ok := p.(*autoscale.SLO); ok {
 		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
 		restore(a, kept, "slo", slo.Restore)
@@ -95,7 +122,7 @@ func (a *App) policy(path string, kept memoryFile) (autoscale.Policy, error) {
 	if path == "" {
 		return p, nil
 	}
-	a.memory = m
+	a.memory.Store(m)
 	return m, nil
 }
 

@@ -105,7 +105,7 @@ func TestMemoryOutlivesTheProcess(t *testing.T) {
 		c := &asker{}
 		m := &keeper{Policy: c, path: path, log: slog.New(slog.DiscardHandler), size: func() int { return 7 },
 			parts: []part{{"asker", func() any { return c.asked }}}, writes: make(chan memoryFile, 1)}
-		stop := m.start()
+		stop := m.start(func() *keeper { return m })
 		begin := time.Now()
 		ask := func(after time.Duration, want string) {
 			t.Helper()
