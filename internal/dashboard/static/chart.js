@@ -119,7 +119,7 @@ export class Chart {
       let most = p.least || 0;
       for (const line of p.lines) for (const [t, v] of line.points) if (t >= spec.from && v > most) most = v;
       for (const l of p.limits || []) if (l.always || l.v <= most * 1.6) most = Math.max(most, l.v);
-      const marksAt = ticks(most, Math.max(2, Math.round(height / (2.1 * em))), p.whole);
+      const marksAt = ticks(most, Math.max(2, Math.min(6, Math.round(height / (2.1 * em)))), p.whole);
       const full = marksAt[marksAt.length - 1];
       this.geometry.push({ p, y0, y1, title: top + 0.9 * em, at: marksAt, y: (v) => y1 - (Math.min(v, full * 1.02) / full) * (y1 - y0), full });
       top = y1 + 0.9 * em;
