@@ -54,6 +54,8 @@ var bans = []struct {
 		"a picture knows points and colours, not what they mean"},
 	{"internal/history", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the history is numbers in files; who counts them and who reads them is not its business"},
+	{"internal/dashboard", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"the page knows the HTTP API only, like everybody else's"},
 	{"internal/app", []string{"internal/cli"},
 		"the command line calls the application"},
 }
@@ -61,6 +63,7 @@ var bans = []struct {
 // Libraries that stay behind one room, so that they can be replaced there.
 var behind = map[string]string{
 	"github.com/nats-io/":                  "queue/jetstream",
+	"github.com/chromedp/":                 "nobody", // tests only
 	"github.com/prometheus/":               "internal/api",
 	"github.com/spf13/cobra":               "internal/cli",
 	"golang.org/x/image":                   "internal/chart",

@@ -28,6 +28,7 @@ import (
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/dashboard"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
 	"github.com/sluicehq/sluice/internal/tap"
@@ -203,7 +204,7 @@ func (a *App) work() analyzer.Handler {
 func (a *App) rooms() api.Rooms {
 	r := api.Rooms{
 		Role: string(a.o.Role), Version: a.o.Version, Started: time.Now(), Log: a.log,
-		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Series: a.series, Acted: a.acted, Tap: &a.tap, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
+		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Page: dashboard.Handler(), Series: a.series, Acted: a.acted, Tap: &a.tap, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
@@ -223,7 +224,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
 	srv := &http.Server{
-		Handler:           &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, Next: a.api},
+		Handler:           &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         idle.ConnState,

@@ -63,17 +63,16 @@ var load = sync.OnceValue(func() map[string]*file {
 	return files
 })
 
-// Handler serves the page at "/", the page that asks for a token at "/signin", and their files below "/ui/". It answers GET and HEAD.
-// Who may see what is the business of the caller: the files hold no data.
+// Handler serves the page at "/", and its files below "/ui/". It answers GET and HEAD. Who may see what is the business of the caller:
+// the files hold no data.
 func Handler() http.Handler {
 	files := load()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, asset := strings.CutPrefix(r.URL.Path, "/ui/")
 		switch {
 		case r.URL.Path == "/":
-			name = "index.html"
-		case r.URL.Path == "/signin":
-			name = "signin.html"
+			name = index
+			w.Header().Add("Vary", "Accept") // others get text at the same address
 		case !asset || path.Ext(name) == ".html":
 			name = ""
 		}
@@ -85,10 +84,22 @@ func Handler() http.Handler {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "this is a file", http.StatusMethodNotAllowed)
 		default:
-			f.serve(w, r, name == "signin.html")
+			f.serve(w, r, false)
 		}
 	})
 }
+
+// SignIn serves the page that asks for a token, whatever the address. It hands the token to "ui/session" and loads the same address again.
+func SignIn() http.Handler {
+	f := load()[signIn]
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, true) })
+}
+
+// The pages among the files.
+const (
+	index  = "index.html"
+	signIn = "signin.html"
+)
 
 // serve answers with the file. The sign-in is never kept by anybody: the same address may show the page a moment later.
 func (f *file) serve(w http.ResponseWriter, r *http.Request, fresh bool) {

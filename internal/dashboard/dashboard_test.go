@@ -21,7 +21,11 @@ func ask(t *testing.T, method, path string, headers ...string) *http.Response {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	dashboard.Handler().ServeHTTP(w, r)
+	h := dashboard.Handler()
+	if path == "/signin" {
+		h = dashboard.SignIn()
+	}
+	h.ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -48,7 +52,7 @@ func TestEveryFileIsServedWithItsTypeAndThePolicy(t *testing.T) {
 			t.Errorf("GET %s: headers %v, want a policy without exceptions, and nosniff", path, r.Header)
 		}
 	}
-	for _, path := range []string{"/ui/", "/ui/nothing.js", "/ui/index.html", "/ui/signin.html", "/ui/../dashboard.go", "/else", "/ui/static/main.js"} {
+	for _, path := range []string{"/ui/", "/ui/nothing.js", "/ui/index.html", "/ui/signin.html", "/ui/../dashboard.go", "/else", "/ui/static/main.js", "/ui"} {
 		if r := ask(t, "GET", path); r.StatusCode != 404 {
 			t.Errorf("GET %s: %d, want 404", path, r.StatusCode)
 		}

@@ -51,7 +51,8 @@ export async function call(method, path, body, signal) {
 
 export const get = (path, signal) => call('GET', path, undefined, signal);
 
-/** Poller asks for a path again and again while it is on, one question at a time. What fails keeps the last answer. */
+/** Poller asks for a path again and again while it is on, one question at a time. The path may be a function, and
+ * null to leave out a turn. What fails keeps the last answer. */
 export class Poller {
   constructor(path, seconds, got) {
     this.path = path;
@@ -65,10 +66,11 @@ export class Poller {
     const again = async () => {
       if (run !== this.run) return;
       let wait = this.seconds;
-      if (!document.hidden) {
+      const path = typeof this.path === 'function' ? this.path() : this.path;
+      if (!document.hidden && path) {
         const begun = performance.now();
         try {
-          const value = await get(typeof this.path === 'function' ? this.path() : this.path);
+          const value = await get(path);
           if (run === this.run) this.got(value, null);
         } catch (e) {
           if (run === this.run) this.got(null, e);

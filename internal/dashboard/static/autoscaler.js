@@ -2,9 +2,9 @@
 
 import { Poller } from './api.js';
 import { h, attr, text, show, keyed, pooled, icon } from './dom.js';
-import { count, duration, moment, none, percent, short } from './format.js';
+import { count, duration, moment, none, percent, sentence, short } from './format.js';
 import { Chart, pick, ranges } from './chart.js';
-import { store, timeline, now, gap, setRange } from './store.js';
+import { store, timeline, now, gap, setRange, decided } from './store.js';
 import { steering } from './steering.js';
 import { settings } from './settings.js';
 
@@ -23,7 +23,11 @@ function factText(name, v) {
   return short(v);
 }
 
-const factName = (name) => name.replace(/_(seconds|per_second)$/, '').replaceAll('_', ' ');
+const factNames = {
+  rate_per_second: 'one analyzer does', arrivals_per_second: 'arrivals', lead_seconds: 'a start takes', slack_seconds: 'time to spare', effective_workers: 'analyzers at work',
+  missing_workers: 'without effect', arrivals_workers: 'needed for arrivals', deadline_records: 'records due', deadline_seconds: 'due within',
+};
+const factName = (name) => factNames[name] || name.replace(/_(seconds|per_second)$/, '').replaceAll('_', ' ');
 
 const kindOf = (d) => (d.action === 'up' ? 'up' : d.action === 'down' ? 'down' : 'note');
 const titleOf = (d) => (d.action === 'hold' ? d.mode || 'hold' : `${d.size} → ${d.next}`);
@@ -34,7 +38,7 @@ export function make() {
   let measure = '';
   const choice = (name, label) => h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => { measure = name; update(); } }, label);
   const [byWait, byDepth] = [choice('wait', 'Oldest wait'), choice('depth', 'Depth')];
-  const rangeBox = h('div', { class: 'ranges' });
+  const range = ranges(setRange);
 
   const answer = h('p', { class: 'answer' });
   const because = h('p', { class: 'because' });
@@ -57,7 +61,7 @@ export function make() {
   const root = h('div', { class: 'autoscaler' }, h('h1', { class: 'sr' }, 'Autoscaler'),
     h('div', { class: 'cards main' },
       h('section', { class: 'card', 'aria-label': 'Backlog and pool' },
-        h('h2', null, 'Backlog and pool', h('div', { class: 'segments', role: 'group', 'aria-label': 'Backlog as' }, byWait, byDepth), rangeBox), chart.root),
+        h('h2', null, 'Backlog and pool', h('div', { class: 'segments', role: 'group', 'aria-label': 'Backlog as' }, byWait, byDepth), range.root), chart.root),
       h('section', { class: 'card explain', 'aria-label': 'Why this many' },
         h('h2', null, 'Why this many?', binding), answer, because,
         h('h3', null, 'Why not more?'), more, h('h3', null, 'Why not fewer?'), fewer, facts)),
@@ -74,7 +78,7 @@ export function make() {
         h('div', { class: 'scroll' }, leagueTable), leagueNote)));
 
   let asked = null;
-  const explain = new Poller('v1/explain', 2, (v) => {
+  const explain = new Poller(() => (decided() ? 'v1/explain' : null), 2, (v) => {
     if (v) asked = v;
     paintExplain();
   });
@@ -84,12 +88,12 @@ export function make() {
     const scaler = store.stats && store.stats.autoscaler;
     if (!scaler) return;
     text(answer, `${count(store.stats.pool ? store.stats.pool.size : scaler.current_size)} analyzers`);
-    text(because, asked ? asked.text : scaler.last_decision ? scaler.last_decision.reason : '');
-    text(more, (asked && asked.why_not_more) || none);
-    text(fewer, (asked && asked.why_not_fewer) || none);
+    text(because, sentence(asked ? asked.text : scaler.last_decision ? scaler.last_decision.reason : ''));
+    text(more, sentence((asked && asked.why_not_more) || none));
+    text(fewer, sentence((asked && asked.why_not_fewer) || none));
     show(binding, asked && asked.binding);
     if (asked) text(binding, `bound by ${bindings[asked.binding] || asked.binding}`);
-    const list = Object.entries((asked && asked.facts) || {}).slice(0, 10);
+    const list = Object.entries((asked && asked.facts) || {}).filter(([k]) => k !== 'slo_seconds').slice(0, 10);
     pooled(facts, list.flatMap(([k, v]) => [factName(k), factText(k, v)]), (_, i) => h(i % 2 ? 'dd' : 'dt'), (node, v) => text(node, v));
   }
 
@@ -172,6 +176,7 @@ export function make() {
   function update() {
     const st = store.stats;
     if (!st || !st.autoscaler) return;
+    range.update(store.range, store.ui ? store.ui.history_seconds : 0);
     paintExplain();
     paintChart(st);
     paintDecisions();
@@ -183,7 +188,6 @@ export function make() {
     root,
     update,
     shown() {
-      rangeBox.replaceChildren(ranges(store.range, setRange, store.ui && store.ui.history_seconds));
       explain.start();
       league.start();
       form.shown();

@@ -209,7 +209,7 @@ export class Chart {
       const kind = kinds.size === 1 ? k.m.kind : 'note';
       attr(node, 'class', `mark ${kind}`);
       attr(node, 'd', shapes[kind]);
-      attr(node, 'transform', `translate(${k.px.toFixed(1)} ${geo.y(k.m.v).toFixed(1)})`);
+      attr(node, 'transform', `translate(${this.x(k.m.t).toFixed(1)} ${geo.y(k.m.v).toFixed(1)})`);
       attr(node, 'aria-label', k.all.slice(-3).map((m) => `${clock(m.t)} ${m.title}: ${m.text}`).join('; '));
       node.mark = k;
     });
@@ -302,13 +302,17 @@ function near(points, t, gap, stepped) {
 /** pick makes a column of a timeline into the points of a line. */
 export const pick = (rows, name) => rows.map((r) => [r.t, r[name]]);
 
-/** Ranges is the row of buttons that says how far back charts look. */
-export function ranges(current, choose, most) {
-  const all = [[300, '5 m'], [900, '15 m'], [3600, '1 h'], [21600, '6 h'], [86400, '1 d'], [259200, '3 d']].filter(([v]) => !most || v <= most);
-  const buttons = all.map(([v, name]) => h('button', { type: 'button', 'aria-pressed': String(v === current),
-    onclick: () => {
-      buttons.forEach((b) => attr(b, 'aria-pressed', String(b === buttons[all.findIndex(([w]) => w === v)])));
-      choose(v);
-    } }, name));
-  return h('div', { class: 'segments', role: 'group', 'aria-label': 'Time shown' }, buttons);
+/** ranges makes the row of buttons that says how far back charts look. update shows which one is on, and none beyond most seconds. */
+export function ranges(choose) {
+  const all = [[300, '5 m'], [900, '15 m'], [3600, '1 h'], [21600, '6 h'], [86400, '1 d'], [259200, '3 d']]
+    .map(([seconds, name]) => ({ seconds, node: h('button', { type: 'button', onclick: () => choose(seconds) }, name) }));
+  return {
+    root: h('div', { class: 'segments ranges', role: 'group', 'aria-label': 'Time shown' }, all.map((b) => b.node)),
+    update(current, most) {
+      for (const b of all) {
+        attr(b.node, 'aria-pressed', String(b.seconds === current));
+        show(b.node, !most || b.seconds <= most);
+      }
+    },
+  };
 }

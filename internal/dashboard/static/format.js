@@ -43,7 +43,7 @@ export function duration(v) {
   if (v < 0) return `-${duration(-v)}`;
   if (v === 0) return '0 s';
   if (v < 0.0995) return `${three(v * 1000)} ms`;
-  if (v < 9.95) return `${v.toFixed(1)} s`;
+  if (v < 9.95) return `${v.toFixed(1).replace('.0', '')} s`;
   if (v < 59.5) return `${Math.round(v)} s`;
   const whole = Math.round(v);
   const [d, hr, m, sec] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
@@ -90,6 +90,12 @@ export function day(t) {
 /** moment writes a time, with its day unless that is today. */
 export function moment(t, now) {
   return day(t) === day(now) ? clock(t) : `${day(t)} ${clock(t, 2)}`;
+}
+
+/** sentence begins with a capital, and leaves out the size that stands above it anyway. */
+export function sentence(text) {
+  const t = String(text || '').replace(/^\d+ analyzers?: /, '');
+  return t.charAt(0).toUpperCase() + t.slice(1);
 }
 
 /** plural writes a number and its word. */

@@ -3,9 +3,9 @@
 
 import { Poller } from './api.js';
 import { h, attr, text, show, pooled } from './dom.js';
-import { bytes, count, duration, level, millis, none, percent, plural, rate, short, visible } from './format.js';
+import { bytes, count, duration, level, millis, none, percent, plural, rate, sentence, short, visible } from './format.js';
 import { Chart, pick, ranges } from './chart.js';
-import { store, timeline, now, gap, setRange, has } from './store.js';
+import { store, timeline, now, gap, setRange, has, decided } from './store.js';
 import { Stream } from './stream.js';
 
 const deadline = () => (store.ui && store.ui.policy === 'slo' ? store.ui.slo_seconds : 0);
@@ -55,7 +55,7 @@ export function make() {
   const [inNow, outNow, waitNow, sizeNow] = [0, 0, 0, 0].map(() => h('b'));
   const flowChart = new Chart('Records in and out over time', { grow: 42 });
   const backChart = new Chart('Oldest wait, depth and pool size over time', { grow: 42 });
-  const rangeBox = h('div', { class: 'ranges' });
+  const range = ranges(setRange);
 
   const terms = ['accepted', 'completed', 'dead', 'waiting', 'in flight'].map((name) => ({ value: h('b'), name }));
   const sign = (t) => h('span', { class: 'sign', 'aria-hidden': 'true' }, t);
@@ -77,7 +77,7 @@ export function make() {
       h('section', { class: 'card', 'aria-label': 'Throughput' },
         h('h2', null, 'Throughput', h('span', { class: 'now' }, 'in ', inNow, ' out ', outNow)), flowChart.root),
       h('section', { class: 'card', 'aria-label': 'Backlog and pool' },
-        h('h2', null, 'Backlog and pool', h('span', { class: 'now' }, 'wait ', waitNow, ' analyzers ', sizeNow), rangeBox), backChart.root)),
+        h('h2', null, 'Backlog and pool', h('span', { class: 'now' }, 'wait ', waitNow, ' analyzers ', sizeNow), range.root), backChart.root)),
     h('div', { class: 'cards two' }, account, latestCard));
 
   // ---- what the stream does not bring ----
@@ -87,7 +87,7 @@ export function make() {
     if (v) totals = { severity: v.by_severity || {}, service: v.by_service || {}, records: v.records };
     paintLogs();
   });
-  const explain = new Poller('v1/explain', 3, (v) => {
+  const explain = new Poller(() => (decided() ? 'v1/explain' : null), 3, (v) => {
     if (v) explained = v.text || '';
   });
   const lines = [];
@@ -150,7 +150,7 @@ export function make() {
     text(health.answer, healthWords[state] || state);
     attr(health.answer, 'data-state', state);
     const list = (st.health && st.health.reasons) || [];
-    pooled(reasons, list.length ? list.slice(0, 4) : ['Nothing to do.'], () => h('li'), (li, r) => text(li, r));
+    pooled(reasons, list.length ? list.slice(0, 4) : ['Nothing to do.'], () => h('li'), (li, r) => text(li, sentence(r)));
     const missing = st.accepted === undefined ? null : st.accepted - st.completed - st.dead - st.depth - st.in_flight;
     text(lost.value, missing === null ? none : count(missing));
     attr(lost.value, 'data-state', missing ? 'critical' : 'ok');
@@ -163,7 +163,7 @@ export function make() {
     const k = st.keeping_up || { state: 'unknown', text: '' };
     text(keeping.answer, paceWords[k.state] || k.state);
     attr(keeping.answer, 'data-state', paceStates[k.state] || 'warning');
-    text(pace, k.text);
+    text(pace, sentence(k.text));
     const limit = deadline();
     const wait = st.oldest_wait_seconds;
     show(gaugeBox, limit > 0 && wait !== undefined);
@@ -201,7 +201,7 @@ export function make() {
     pooled(dots, kinds, () => h('i'), (i, kind) => attr(i, 'data-kind', kind));
     const steer = scaler && (scaler.forced_size !== null && scaler.forced_size !== undefined ? `Forced to ${scaler.forced_size} by hand. ` : scaler.paused ? 'Paused by hand. ' : '');
     const last = scaler && scaler.last_decision ? scaler.last_decision.reason : '';
-    text(why, `${steer || ''}${explained || last}`);
+    text(why, `${steer || ''}${sentence(explained || last)}`);
     attr(why, 'title', why.textContent);
     text(bounds.value, scaler ? `${scaler.min_size} to ${scaler.max_size}, ${scaler.policy}` : none);
     text(changes.value, scaler ? `${count(scaler.total_scale_ups)} up, ${count(scaler.total_scale_downs)} down` : none);
@@ -242,7 +242,7 @@ export function make() {
       const st = store.stats;
       root.classList.toggle('waiting', !st);
       if (!st) return;
-      if (!rangeBox.firstChild) rangeBox.append(ranges(store.range, setRange, 3600));
+    range.update(store.range, 3600);
       paintHealth(st);
       paintPace(st);
       paintPool(st);
@@ -251,7 +251,6 @@ export function make() {
     },
     shown() {
       if (store.range > 3600) setRange(3600);
-      rangeBox.replaceChildren(ranges(store.range, setRange, 3600));
       results.start();
       if (has('autoscaler')) explain.start();
       if (has('tail')) sample.open();

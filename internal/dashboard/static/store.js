@@ -45,6 +45,9 @@ export const now = () => (store.stats ? seconds(store.stats.time) : Date.now() /
 /** has says whether this process serves a screen. */
 export const has = (screen) => !store.ui || !store.ui.screens || store.ui.screens.includes(screen);
 
+/** decided says whether the autoscaler has decided anything yet. */
+export const decided = () => !!(store.stats && store.stats.autoscaler && store.stats.autoscaler.last_decision);
+
 /** mayAct says whether steering is allowed at all. */
 export const mayAct = () => !(store.ui && store.ui.read_only);
 
@@ -117,12 +120,18 @@ export async function loadSeries() {
         size: cell(r, 'size'), ready: cell(r, 'ready'), busy: cell(r, 'busy'), want: cell(r, 'named_size'),
       })),
     };
+    // A process that has just started has little to show: begin with a range that it fills.
+    if (!chosen && store.series.rows.every((r) => r.t > now() - 240)) store.range = 300;
+    chosen = true;
     changed();
   } catch { /* the charts then begin when the page was opened */ }
 }
 
+let chosen = false; // whether the range has been chosen, by us or by a person
+
 /** setRange changes how far back charts look. */
 export function setRange(range) {
+  chosen = true;
   store.range = range;
   loadSeries();
   changed();
