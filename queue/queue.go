@@ -100,19 +100,20 @@ type DeadLetter struct {
 
 // Stats is a snapshot. All counts are exact at some moment during the call.
 type Stats struct {
-	Accepted   int64         // records ever put
-	Completed  int64         // records analyzed, or dropped from the dead letters by a person
-	Dropped    int64         // the part of Completed that was dropped by a person since this process started
-	Dead       int64         // records in the dead letters
-	Waiting    int64         // records neither leased nor finished: the depth
-	InFlight   int64         // records in leases
-	Batches    int64         // batches waiting or in flight
-	Bytes      int64         // stored bytes of these batches
-	LimitBytes int64         // the most that Bytes may be; 0 where there is no limit
-	FreeBytes  int64         // free space of the disk that holds the queue; -1 where unknown
-	OldestWait time.Duration // age of the oldest unfinished record; 0 when there is none
-	Redelivers int64         // leases handed out for a second or later attempt since this process started
-	Durability string        // "disk": after fsync; "process": survives the process, not a power cut; "memory"
+	Accepted     int64         // records ever put
+	Completed    int64         // records analyzed, or dropped from the dead letters by a person
+	Dropped      int64         // the part of Completed that was dropped by a person since this process started
+	Dead         int64         // records in the dead letters
+	Waiting      int64         // records neither leased nor finished: the depth
+	InFlight     int64         // records in leases
+	Batches      int64         // batches waiting or in flight
+	Bytes        int64         // stored bytes of these batches
+	LimitBytes   int64         // the most that Bytes may be; 0 where there is no limit
+	FreeBytes    int64         // free space of the disk that holds the queue; -1 where unknown
+	MinFreeBytes int64         // free space below which nothing is accepted; 0 where nobody looks
+	OldestWait   time.Duration // age of the oldest unfinished record; 0 when there is none
+	Redelivers   int64         // leases handed out for a second or later attempt since this process started
+	Durability   string        // "disk": after fsync; "process": survives the process, not a power cut; "memory"
 }
 
 // The conditions that callers can tell apart with errors.Is.

@@ -299,8 +299,14 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
-	if !strings.Contains(body, "sluice_queue_depth_records 0") {
-		t.Error("the depth is missing")
+	for _, line := range []string{"sluice_queue_depth_records 0", "sluice_queue_storing 1", "sluice_queue_remote_analyzers 0", "sluice_pool_leasing 1",
+		"sluice_autoscaler_forced 0", `sluice_autoscaler_policy_info{policy="threshold"} 1`} {
+		if !strings.Contains(body, "\n"+line+"\n") {
+			t.Errorf("%q is missing", line)
+		}
+	}
+	if strings.Contains(body, "sluice_autoscaler_slo_seconds") {
+		t.Error("the threshold policy knows no SLO, and yet there is one")
 	}
 }
 

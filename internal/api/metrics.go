@@ -52,6 +52,7 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if q := st.QueueStats; q != nil {
 		gauge("queue_up", "Whether the queue can be read.", 1)
+		gauge("queue_storing", "Whether the queue takes batches; 0 after a write failed.", truth(q.Problem == ""))
 		total("queue_accepted_records_total", "Records ever stored.", float64(q.Accepted))
 		total("queue_completed_records_total", "Records analyzed, or dropped from the dead letters.", float64(q.Completed))
 		total("queue_redelivered_batches_total", "Leases for a second or later attempt.", float64(q.Redelivers))
@@ -62,7 +63,11 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge("queue_stored_bytes", "Bytes of these batches as stored.", float64(q.Bytes))
 		gauge("queue_limit_bytes", "The most that stored bytes may be.", float64(q.LimitBytes))
 		gauge("queue_disk_free_bytes", "Free space on the disk of the queue.", float64(q.FreeBytes))
+		gauge("queue_disk_min_free_bytes", "Free space below which records are pushed back.", float64(q.MinFree))
 		gauge("queue_oldest_wait_seconds", "Age of the oldest unfinished record.", q.OldestWait)
+	}
+	if st.Remote != nil {
+		gauge("queue_remote_analyzers", "Analyzers of other processes that asked for work in the last two minutes.", float64(len(*st.Remote)))
 	}
 	if in := st.Ingest; in != nil {
 		total("ingest_requests_total", "Bodies offered.", float64(in.Requests))
@@ -82,6 +87,9 @@ func (c snapshotCollector) collectPool(gauge, total func(name, help string, v fl
 			gauge("pool_analyzers", "Analyzers by state; ready and starting make up the size.", float64(n), "state", state)
 		}
 		gauge("pool_busy_analyzers", "Analyzers with a batch in hand.", float64(p.Busy))
+		gauge("pool_leasing", "Whether work can be had; 0 while the pool cannot reach its queue.", truth(p.LeaseError == ""))
+		gauge("pool_stuck_analyzers", "Analyzers that have had a batch in hand for far longer than is usual.", float64(p.Stuck))
+		gauge("pool_abandoned_calls", "Calls of the handler that still run although the pool let go of their batch.", float64(p.Abandoned))
 		total("pool_batches_total", "Batches acknowledged.", float64(p.Batches))
 		total("pool_records_total", "Records analyzed.", float64(p.Records))
 		total("pool_failed_batches_total", "Batches handed back as failed, every attempt.", float64(p.FailedBatches))
@@ -99,10 +107,24 @@ func (c snapshotCollector) collectPool(gauge, total func(name, help string, v fl
 		total("autoscaler_scale_ups_total", "Times the pool was made larger.", float64(a.TotalScaleUps))
 		total("autoscaler_scale_downs_total", "Times the pool was made smaller.", float64(a.TotalScaleDowns))
 		gauge("autoscaler_cooldown_remaining_seconds", "How long the autoscaler still waits after its last action.", a.CooldownRemaining.Seconds())
-		paused := 0.0
-		if a.Paused {
-			paused = 1
+		gauge("autoscaler_paused", "Whether it is paused.", truth(a.Paused))
+		gauge("autoscaler_forced", "Whether a person has fixed the size for a while.", truth(!a.ForcedUntil.IsZero()))
+		gauge("autoscaler_dry_run", "Whether it only decides and leaves the pool as it is.", truth(a.DryRun))
+		gauge("autoscaler_policy_info", "Always 1; the label names the policy in charge.", 1, "policy", a.Policy)
+		if d := a.LastDecision; d != nil {
+			gauge("autoscaler_named_size", "Analyzers that the policy wanted at the last check, before any limit.", float64(d.NamedSize))
+			gauge("autoscaler_depth_known", "Whether the last check could read the depth; without it the size is kept.", truth(d.DepthKnown))
 		}
-		gauge("autoscaler_paused", "Whether it is paused.", paused)
 	}
+	if c.st.SLO > 0 {
+		gauge("autoscaler_slo_seconds", "Longest wait that a record may have.", c.st.SLO)
+	}
+}
+
+// truth is how Prometheus says yes and no.
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

@@ -19,6 +19,7 @@ type Stats struct {
 	Role    string  `json:"role"`
 	Version string  `json:"version"`
 	Uptime  float64 `json:"uptime_seconds"`
+	SLO     float64 `json:"slo_seconds,omitempty"` // longest wait that a record may have; only with a policy that knows one
 
 	*QueueStats
 	Ingest     *IngestStats      `json:"ingest,omitempty"`
@@ -39,6 +40,7 @@ type QueueStats struct {
 	Bytes      int64   `json:"bytes"`
 	LimitBytes int64   `json:"limit_bytes"`
 	FreeBytes  int64   `json:"disk_free_bytes"`
+	MinFree    int64   `json:"min_free_bytes"` // free space below which nothing is accepted
 	OldestWait float64 `json:"oldest_wait_seconds"`
 	Redelivers int64   `json:"redelivered_batches"`
 	Durability string  `json:"durability"`
@@ -56,7 +58,7 @@ type IngestStats struct {
 }
 
 func (s *Server) stats(ctx context.Context) (Stats, error) {
-	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds()}
+	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds(), SLO: s.SLO.Seconds()}
 	if s.Queue != nil {
 		q, err := s.Queue.Stats(ctx)
 		if err != nil {
@@ -64,7 +66,7 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 		}
 		st.QueueStats = &QueueStats{
 			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight,
-			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes,
+			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
 			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
 		}
 		if err := s.Queue.Healthy(); err != nil {

@@ -20,7 +20,7 @@ func (q *Queue) Stats(ctx context.Context) (queue.Stats, error) {
 	} else if !errors.Is(err, queue.ErrUnavailable) {
 		return queue.Stats{}, err
 	}
-	st := queue.Stats{LimitBytes: q.o.MaxBytes, FreeBytes: q.disk.free(), Durability: string(q.o.Durability)}
+	st := queue.Stats{LimitBytes: q.o.MaxBytes, FreeBytes: q.disk.free(), MinFreeBytes: q.minFree, Durability: string(q.o.Durability)}
 	var first time.Time
 	if up {
 		for _, p := range q.parts {
