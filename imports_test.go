@@ -20,7 +20,7 @@ var bans = []struct {
 		"the root holds the shared words; it knows no room"},
 	{"autoscale/...", []string{"std"},
 		"anybody can embed the autoscaler, so it brings nothing along"},
-	{"autoscale", []string{"autoscale/simulate", "autoscale/rivals", "autoscale/league"},
+	{"autoscale", []string{"autoscale/simulate", "autoscale/rivals", "autoscale/league", "autoscale/tune"},
 		"policies do not know that they are simulated, nor with whom they are compared"},
 	{"queue", []string{"distributor", "analyzer/...", "emitter", "autoscale/...", "internal/...", "queue/jetstream", "queue/memory", "queue/remote"},
 		"the contract knows neither who puts and leases nor who implements it"},

@@ -3,15 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/autoscale/simulate"
+	"github.com/sluicehq/sluice/autoscale/tune"
 	"github.com/sluicehq/sluice/internal/policies"
 )
 
@@ -28,7 +27,7 @@ const hardenedTuned = 2
 // entrant is a policy with settings.
 type entrant struct {
 	name     string
-	settings rivals.Settings // shares of what a worker does within the SLO; nil for the defaults
+	settings tune.Shape // nil for the defaults
 }
 
 // label is how tables call it.
@@ -43,7 +42,7 @@ func (e entrant) build(a arena) (autoscale.Policy, error) {
 	if e.settings != nil {
 		return buildTuned(e.name, a, e.settings)
 	}
-	return build(e.name, a, nil)
+	return build(e.name, a)
 }
 
 // untuned are policies at their defaults.
@@ -129,8 +128,8 @@ func harder(arenas []arena, v simulate.Variant) []arena {
 	return list
 }
 
-// build makes a fresh policy for an arena. Settings are for rivals.
-func build(name string, a arena, settings rivals.Settings) (autoscale.Policy, error) {
+// build makes a fresh policy for an arena, at its defaults.
+func build(name string, a arena) (autoscale.Policy, error) {
 	o := policies.Options{
 		Threshold: autoscale.DefaultOptions(),
 		SLO:       autoscale.SLOOptions{SLO: a.class.SLO, CheckInterval: a.class.CheckInterval},
@@ -138,9 +137,7 @@ func build(name string, a arena, settings rivals.Settings) (autoscale.Policy, er
 	}
 	o.Threshold.MinSize, o.Threshold.MaxSize = a.options.MinSize, a.options.MaxSize
 	o.Threshold.CheckInterval = a.class.CheckInterval
-	if settings != nil {
-		o.Rivals[name] = settings
-	} else if name == "static" {
+	if name == "static" {
 		o.Rivals[name] = rivals.Settings{"size": fmt.Sprint(busiest(a))}
 	}
 	return policies.New(name, o)
@@ -216,87 +213,29 @@ func sum(outcomes []outcome) summary {
 // tuning is a policy with all the settings that are tried on it.
 type tuning struct {
 	policy string
-	grid   []rivals.Settings
+	grid   []tune.Shape
 }
 
-// tunings are the policies that have settings, each with a grid over those that matter to it. What these settings call records
-// is here a share of what one worker does within the SLO, since records mean nothing by themselves.
+// tunings are the policies that have settings, each with the grid that `sluice tune` begins with. A fixed pool is not among them:
+// it is no autoscaler.
 func tunings(quick bool) []tuning {
-	shares := []string{"0.05", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.8"}
-	none := "-1s" // and not the default
-	list := []tuning{
-		{"threshold", grid(axis{"scale_up_threshold", []string{"0.5", "1", "2", "4", "8"}}, axis{"scale_down_threshold", []string{"0.1", "0.3"}},
-			axis{"cooldown", []string{"0s", "10s"}}, axis{"scale_up_count", []string{"1", "5"}}, axis{"scale_down_count", []string{"1", "5"}})},
-		{"hpa", grid(axis{"target", shares}, axis{"down_window", []string{none, "30s", "2m", "5m"}}, axis{"sync", []string{"1s"}},
-			axis{"count_in_flight", []string{"false", "true"}}, axis{"up_workers", []string{"50"}})},
-		{"kpa", grid(axis{"concurrency", shares}, axis{"utilization", []string{"1"}}, axis{"stable_window", []string{"5s", "15s", "60s"}})},
-		{"ds2", grid(axis{"utilization", []string{"0.7", "0.85", "1"}}, axis{"boundary", []string{"0.05", "0.3"}}, axis{"reconcile", []string{"5s"}},
-			axis{"window", []string{"30s", "5m"}}, axis{"stabilization", []string{none}}, axis{"catch_up", []string{"30s", "5m"}},
-			axis{"restart", []string{none}}, axis{"down_interval", []string{none, "5m"}})},
-		{"backlog", grid(axis{"target", shares}, axis{"period", []string{"1s"}}, axis{"high_points", []string{"1"}},
-			axis{"low_points", []string{"1", "3", "15"}}, axis{"in_share", []string{"0.1", "1"}}, axis{"out_cooldown", []string{none}}, axis{"in_cooldown", []string{none}})},
-		{"celery", grid(axis{"prefetch", []string{"1", "2", "4", "16"}}, axis{"keepalive", []string{none, "30s", "5m"}})},
-		{"nomad", grid(axis{"target", shares}, axis{"per_worker", []string{"true"}}, axis{"evaluation", []string{"1s", "10s"}},
-			axis{"cooldown", []string{none, "30s"}})},
-	}
-	if quick {
-		for i := range list {
-			list[i].grid = list[i].grid[:2]
+	var list []tuning
+	for _, name := range contestants {
+		grid := tune.Shapes(name)
+		if grid == nil || name == "static" {
+			continue
 		}
+		if quick {
+			grid = grid[:2]
+		}
+		list = append(list, tuning{name, grid})
 	}
 	return list
 }
 
-// axis is a setting and the values that are tried.
-type axis struct {
-	name   string
-	values []string
-}
-
-// grid is every combination.
-func grid(axes ...axis) []rivals.Settings {
-	all := []rivals.Settings{{}}
-	for _, x := range axes {
-		var longer []rivals.Settings
-		for _, s := range all {
-			for _, value := range x.values {
-				with := maps.Clone(s)
-				with[x.name] = value
-				longer = append(longer, with)
-			}
-		}
-		all = longer
-	}
-	return all
-}
-
 // buildTuned turns shares of what a worker does within the SLO into records, and builds the policy.
-func buildTuned(name string, a arena, s rivals.Settings) (autoscale.Policy, error) {
-	s = maps.Clone(s)
-	records := func(key string) float64 {
-		share, err := strconv.ParseFloat(s[key], 64)
-		if err != nil {
-			return 0
-		}
-		return share * a.class.SLO.Seconds() * a.scenario.Rate
-	}
-	if name == "threshold" {
-		up, _ := strconv.Atoi(s["scale_up_count"])
-		down, _ := strconv.Atoi(s["scale_down_count"])
-		cooldown, _ := time.ParseDuration(s["cooldown"])
-		least := max(1, records("scale_up_threshold"))
-		share, _ := strconv.ParseFloat(s["scale_down_threshold"], 64)
-		return autoscale.Threshold{
-			ScaleUpThreshold: int(math.Ceil(least)), ScaleDownThreshold: int(share * math.Ceil(least)),
-			ScaleUpCount: up, ScaleDownCount: down, Cooldown: cooldown,
-		}, nil
-	}
-	for _, key := range []string{"target", "concurrency"} {
-		if _, ok := s[key]; ok {
-			s[key] = fmt.Sprint(max(0.01, records(key)))
-		}
-	}
-	return build(name, a, s)
+func buildTuned(name string, a arena, s tune.Shape) (autoscale.Policy, error) {
+	return tune.Build(name, s.Settings(name, a.options))
 }
 
 // tuned is the best settings found.
@@ -340,7 +279,7 @@ func (w *workshop) tune(class string, arenas []arena) ([]tuned, error) {
 		of := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool { return c.tuning != t })
 		winner := slices.MinFunc(of, func(x, y candidate) int {
 			p, q := sum(x.outcomes), sum(y.outcomes)
-			return cmp.Or(cmp.Compare(max(p.late, lateAllowed), max(q.late, lateAllowed)), cmp.Compare(p.ratio, q.ratio), cmp.Compare(x.setting, y.setting))
+			return cmp.Or(tune.Compare(p.late, p.ratio, q.late, q.ratio, lateAllowed), cmp.Compare(x.setting, y.setting))
 		})
 		best[t] = tuned{entrant{list[t].policy, list[t].grid[winner.setting]}, len(of), winner.outcomes}
 	}

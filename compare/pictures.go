@@ -478,7 +478,7 @@ func (w *workshop) hour() error {
 		a := arena{class: class, scenario: scenarios[0], options: class.Options(scenarios[0].Rate)}
 		var films []film
 		for _, name := range []string{"slo", "hpa", "threshold"} {
-			p, err := build(name, a, nil)
+			p, err := build(name, a)
 			if err != nil {
 				return err
 			}

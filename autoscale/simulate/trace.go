@@ -101,6 +101,15 @@ func (t *Trace) Arrivals() iter.Seq2[int, int] {
 	}
 }
 
+// First is the trace of the first seconds alone, 1 or more. More than there are is the whole trace.
+func (t *Trace) First(seconds int) (*Trace, error) {
+	if seconds < 1 {
+		return nil, fmt.Errorf("simulate: the first %d seconds of a trace were asked for, want 1 or more", seconds)
+	}
+	first := &Trace{bins: t.bins, width: t.width}
+	return first, first.setLength(min(seconds, t.seconds))
+}
+
 // setLength cuts or extends the trace and counts its records.
 func (t *Trace) setLength(seconds int) error {
 	t.seconds, t.records = seconds, 0

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/rivals"
@@ -70,20 +71,12 @@ Policies: ` + strings.Join(policyNames(), ", ") + `; or all.
   sluice simulate --trace app.log --time-format '%d.%m.%Y %H:%M:%S' --rate 12.5
   sluice simulate --trace trace.csv --rate 12.5 --preset bursty --policy threshold --json`
 	d := autoscale.DefaultOptions()
-	f := &simulateFlags{checkInterval: span(d.CheckInterval), cooldown: span(d.Cooldown), slo: span(30 * time.Second)}
+	f := newSimulateFlags()
 	fl := cmd.Flags()
 	fl.SortFlags = false
 	addTraceFlags(fl, &f.trace, &f.timeFormat)
 	fl.StringSliceVar(&f.policies, "policy", ownPolicies, "`names` of the policies to compare; see above")
-	fl.Float64Var(&f.rate, "rate", 0, "records a second that one busy analyzer completes; has to be given")
-	fl.Var(&f.startup, "startup", "from the decision until an analyzer takes work, in whole seconds")
-	fl.Var(&f.drain, "drain", "from the decision until a stopping analyzer is gone, in whole seconds")
-	fl.IntVar(&f.minSize, "min-size", d.MinSize, "fewest analyzers")
-	fl.IntVar(&f.maxSize, "max-size", d.MaxSize, "most analyzers")
-	fl.IntVar(&f.initialSize, "initial-size", 0, "analyzers ready at second 0 (default min-size)")
-	fl.Var(&f.checkInterval, "check-interval", "time between two checks, in whole seconds")
-	fl.Var(&f.slo, "slo", "the longest wait that a record may have")
-	fl.Float64Var(&f.scale, "scale", 1, "factor on the arrivals")
+	f.addWorkerFlags(fl)
 	fl.StringVar(&f.preset, "preset", "", "`name`d values for the eight settings of threshold, bounds and interval among them: "+
 		strings.Join(autoscale.PresetNames(), ", "))
 	fl.IntVar(&f.upThreshold, "scale-up-threshold", d.ScaleUpThreshold, "threshold: waiting records at which the pool grows")
@@ -105,6 +98,25 @@ Policies: ` + strings.Join(policyNames(), ", ") + `; or all.
 		return s.run(cmd)
 	}
 	return cmd
+}
+
+func newSimulateFlags() *simulateFlags {
+	d := autoscale.DefaultOptions()
+	return &simulateFlags{checkInterval: span(d.CheckInterval), cooldown: span(d.Cooldown), slo: span(30 * time.Second)}
+}
+
+// addWorkerFlags adds what describes the workers, the pool and the goal.
+func (f *simulateFlags) addWorkerFlags(fl *pflag.FlagSet) {
+	d := autoscale.DefaultOptions()
+	fl.Float64Var(&f.rate, "rate", 0, "records a second that one busy analyzer completes; has to be given")
+	fl.Var(&f.startup, "startup", "from the decision until an analyzer takes work, in whole seconds")
+	fl.Var(&f.drain, "drain", "from the decision until a stopping analyzer is gone, in whole seconds")
+	fl.IntVar(&f.minSize, "min-size", d.MinSize, "fewest analyzers")
+	fl.IntVar(&f.maxSize, "max-size", d.MaxSize, "most analyzers")
+	fl.IntVar(&f.initialSize, "initial-size", 0, "analyzers ready at second 0 (default min-size)")
+	fl.Var(&f.checkInterval, "check-interval", "time between two checks, in whole seconds")
+	fl.Var(&f.slo, "slo", "the longest wait that a record may have")
+	fl.Float64Var(&f.scale, "scale", 1, "factor on the arrivals")
 }
 
 func policyNames() []string { return append(slices.Clone(ownPolicies), rivals.Names()...) }
@@ -159,33 +171,10 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 			errs = append(errs, err)
 		}
 	}
-	changed := cmd.Flags().Changed
-	note(f.applyPreset(changed))
-	note(checkTrace(f.trace))
-	note(checkTimeFormat(f.timeFormat))
-	if !changed("rate") {
-		note(errors.New("--rate is missing, want the records a second that one busy analyzer completes, such as --rate 12.5"))
-		f.rate = 1 // for the checks below
-	}
-	if f.scale == 0 {
-		note(errors.New("--scale is 0, want more than 0"))
-		f.scale = 1
-	}
-	if f.checkInterval == 0 {
-		note(errors.New("--check-interval is 0s, want whole seconds, at least 1s"))
-		f.checkInterval = span(time.Second)
-	}
-	if !changed("initial-size") {
-		f.initialSize = f.minSize
-	} else if f.initialSize == 0 && f.minSize > 0 {
-		note(fmt.Errorf("--initial-size is 0, want --min-size to --max-size (%d to %d)", f.minSize, f.maxSize))
-	}
-	s := &simulation{flags: f, options: simulate.Options{
-		Rate: f.rate, Startup: time.Duration(f.startup), Drain: time.Duration(f.drain),
-		MinSize: f.minSize, MaxSize: f.maxSize, InitialSize: f.initialSize,
-		CheckInterval: time.Duration(f.checkInterval), SLO: time.Duration(f.slo), Scale: f.scale,
-	}}
-	note(s.options.Validate())
+	note(f.applyPreset(cmd.Flags().Changed))
+	options, err := f.options(cmd.Flags().Changed)
+	note(err)
+	s := &simulation{flags: f, options: options}
 	note(s.choosePolicies())
 	if f.timeline != "" && timelineFormat(f.timeline) == "" {
 		note(fmt.Errorf("--timeline is %q, want a name that ends with .jsonl, .json or .csv", f.timeline))
@@ -209,6 +198,36 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 		return nil, usageError{inFlagNames(err)}
 	}
 	return s, nil
+}
+
+// options checks the trace's name, the workers, the pool and the goal.
+func (f *simulateFlags) options(changed func(string) bool) (simulate.Options, error) {
+	errs := []error{checkTrace(f.trace), checkTimeFormat(f.timeFormat)}
+	note := func(err error) { errs = append(errs, err) }
+	if !changed("rate") {
+		note(errors.New("--rate is missing, want the records a second that one busy analyzer completes, such as --rate 12.5"))
+		f.rate = 1 // for the checks below
+	}
+	if f.scale == 0 {
+		note(errors.New("--scale is 0, want more than 0"))
+		f.scale = 1
+	}
+	if f.checkInterval == 0 {
+		note(errors.New("--check-interval is 0s, want whole seconds, at least 1s"))
+		f.checkInterval = span(time.Second)
+	}
+	if !changed("initial-size") {
+		f.initialSize = f.minSize
+	} else if f.initialSize == 0 && f.minSize > 0 {
+		note(fmt.Errorf("--initial-size is 0, want --min-size to --max-size (%d to %d)", f.minSize, f.maxSize))
+	}
+	o := simulate.Options{
+		Rate: f.rate, Startup: time.Duration(f.startup), Drain: time.Duration(f.drain),
+		MinSize: f.minSize, MaxSize: f.maxSize, InitialSize: f.initialSize,
+		CheckInterval: time.Duration(f.checkInterval), SLO: time.Duration(f.slo), Scale: f.scale,
+	}
+	note(o.Validate())
+	return o, errors.Join(errs...)
 }
 
 // applyPreset gives the eight settings that were not given themselves the values of the preset.
