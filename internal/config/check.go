@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/internal/policies"
 )
 
@@ -80,6 +81,14 @@ func (c *Config) autoscaler() autoscale.Options {
 
 // policyProblems builds the policy as the process will, to see whether that works. What threshold reads was looked at already.
 func (c *Config) policyProblems() error {
+	if len(c.Policy.Settings) > 0 {
+		if !slices.Contains(rivals.Names(), c.Policy.Name) {
+			return fmt.Errorf("config: PolicySettings is given, want nothing there for %s, which has settings of its own", c.Policy.Name)
+		}
+		if _, err := rivals.New(c.Policy.Name, c.Policy.Settings); err != nil {
+			return fmt.Errorf("config: PolicySettings: %s", strings.NewReplacer("rivals: ", "", "\n", "; ").Replace(err.Error()))
+		}
+	}
 	if c.Policy.Name == "threshold" {
 		return nil
 	}
@@ -95,6 +104,7 @@ func (c *Config) PolicyOptions() policies.Options {
 			SLO: c.Policy.SLO, CheckInterval: c.Autoscale.CheckInterval, MaxReversals: c.Policy.MaxReversals,
 			Startup: -1, // analyzers are goroutines, and work at once
 		},
+		Rivals: map[string]rivals.Settings{c.Policy.Name: c.Policy.Settings},
 	}
 }
 

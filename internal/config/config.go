@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/queue/jetstream"
 )
@@ -85,13 +86,14 @@ type HandlerConfig struct {
 // PolicyConfig says which policy names the size of the pool. After [Loader.Load], Name is never PolicyAuto. A command that does
 // not take these settings has the threshold policy.
 type PolicyConfig struct {
-	Name         string        // one of policies.Names
-	SLO          time.Duration // longest wait that a record may have, for the slo policy
-	MaxReversals int           // changes of direction per hour that slo may make; 0 sets no limit
-	Governor     bool          // whether slo is kept from analyzers that bring nothing
-	WorkerHours  int           // in any 24 hours, for any policy; 0 sets no limit
-	League       []string      // policies that are compared with the one in charge
-	State        string        // file that keeps what was learned; empty is the caller's choice
+	Name         string          // one of policies.Names
+	Settings     rivals.Settings // of the policy, where it is a rival
+	SLO          time.Duration   // longest wait that a record may have, for the slo policy
+	MaxReversals int             // changes of direction per hour that slo may make; 0 sets no limit
+	Governor     bool            // whether slo is kept from analyzers that bring nothing
+	WorkerHours  int             // in any 24 hours, for any policy; 0 sets no limit
+	League       []string        // policies that are compared with the one in charge
+	State        string          // file that keeps what was learned; empty is the caller's choice
 }
 
 // PolicyAuto is slo, unless a preset or a setting of the threshold policy was given.

@@ -106,6 +106,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
 		"token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
+		"policy-settings": "down_window=30s,target=20",
 	}
 	for i := range table {
 		s := &table[i]
@@ -126,6 +127,9 @@ func TestEverySettingFromEverySource(t *testing.T) {
 			{sources{env: []string{s.env() + "=" + want}}, "environment " + s.env()},
 			{sources{file: s.key() + `: "` + want + `"`}, "file sluice.yaml:1"},
 		} {
+			if s.name == "policy-settings" { // only rivals have them
+				test.from.env = append(test.from.env, "SLUICE_POLICY=hpa")
+			}
 			got := find(t, mustLoad(t, test.from), s.key())
 			if got.Value != want || got.Source != test.source {
 				t.Errorf("%s: got %q from %q, want %q from %q", s.name, got.Value, got.Source, want, test.source)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"path"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/autoscale/rivals"
 )
 
 // kind is what sort of value a setting has.
@@ -203,6 +206,39 @@ func choice[T ~string](p *T, names ...string) field {
 			return wantError("one of " + strings.Join(names, ", ") + didYouMean(text, names))
 		},
 		text: func() string { return string(*p) },
+	}
+}
+
+// pairs is for keys with values; which ones there are, somebody else knows.
+func pairs(p *rivals.Settings) field {
+	return field{
+		kind: isText, shape: "key=value,...",
+		set: func(text string) error {
+			all := rivals.Settings{}
+			for pair := range strings.SplitSeq(text, ",") {
+				if strings.TrimSpace(pair) == "" {
+					continue
+				}
+				key, value, found := strings.Cut(pair, "=")
+				key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+				if !found || key == "" || value == "" {
+					return wantError("key=value pairs with commas between them, such as target=20,down_window=30s")
+				}
+				if _, twice := all[key]; twice {
+					return wantError("each key once, and not " + key + " twice")
+				}
+				all[key] = value
+			}
+			*p = all
+			return nil
+		},
+		text: func() string {
+			var list []string
+			for _, key := range slices.Sorted(maps.Keys(*p)) {
+				list = append(list, key+"="+(*p)[key])
+			}
+			return strings.Join(list, ",")
+		},
 	}
 }
 

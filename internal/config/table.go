@@ -212,6 +212,8 @@ var policySettings = []setting{
 			f.rule = strings.Join(append([]string{PolicyAuto}, policies.Names()...), ", ")
 			return f
 		}},
+	{"policy-settings", Policy, "settings of a policy that is neither slo nor threshold, such as target=20,down_window=30s; what is not there has its product's default",
+		func(c *Config) field { return pairs(&c.Policy.Settings) }},
 	{"slo", Policy, "longest wait that a record may have, from its arrival until it is analyzed; for the slo policy",
 		func(c *Config) field { return atLeast(&c.Policy.SLO, leastSLO) }},
 	{"max-reversals", Policy, "changes of direction an hour that the slo policy may make; 0 sets no limit",
