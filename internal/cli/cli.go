@@ -109,7 +109,7 @@ many analyzers as the backlog needs.
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(),
+		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(), tuneCommand(),
 		statsCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
 	)
 	return root
