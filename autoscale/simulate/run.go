@@ -25,7 +25,7 @@ type Row struct {
 	Arrived     int     `json:"arrived"`      // records since the last check with a reading
 	Completed   int     `json:"completed"`    // records served since then
 	BusySeconds float64 `json:"busy_seconds"` // worker-seconds of service since then
-	NamedSize   int     `json:"named_size"`   // what the policy named
+	NamedSize   int     `json:"named_size"`   // what the policy settled for: clamped to the bounds, this is Size
 	Size        int     `json:"size"`         // after every clamp
 	Reason      string  `json:"reason"`       // the policy's reason
 }
@@ -209,11 +209,24 @@ func (m *machine) observe(t int) autoscale.Observation {
 	return o
 }
 
+// named is the size that the model's policy names: limits of the policy's own, such as a cooldown, are part of it there.
+func named(d autoscale.Decision) int {
+	size := d.NamedSize
+	for _, c := range d.Clamps {
+		switch c.Name {
+		case autoscale.ClampUnknown, autoscale.ClampMinSize, autoscale.ClampMaxSize:
+			return size
+		}
+		size = c.After
+	}
+	return size
+}
+
 func row(t int, o autoscale.Observation, d autoscale.Decision) Row {
 	r := Row{
 		Second: t, Ready: o.Ready, Starting: o.Starting, Draining: o.Draining,
 		Arrived: o.Arrived, Completed: o.Completed, BusySeconds: o.BusySeconds,
-		NamedSize: d.NamedSize, Size: d.NewSize, Reason: d.Reason,
+		NamedSize: named(d), Size: d.NewSize, Reason: d.Reason,
 	}
 	if o.Unknown == "" {
 		oldest := int(o.OldestWait / time.Second)

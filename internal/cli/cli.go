@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/sluicehq/sluice/internal/access"
@@ -107,12 +108,28 @@ many analyzers as the backlog needs.
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{withSuggestion(cmd, err)} })
 	root.AddCommand(
 		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(), tuneCommand(),
 		statsCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
 	)
 	return root
+}
+
+// withSuggestion adds the nearest flag where one is unknown.
+func withSuggestion(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	})
+	suggestion := config.DidYouMean(unknown.GetSpecifiedName(), known)
+	return fmt.Errorf("%w%s", err, strings.Replace(suggestion, `"`, `"--`, 1))
 }
 
 // noArgs and the like refuse wrong numbers of arguments as mistakes of usage.
