@@ -58,7 +58,7 @@ type IngestStats struct {
 }
 
 func (s *Server) stats(ctx context.Context) (Stats, error) {
-	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds(), SLO: s.SLO.Seconds()}
+	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds(), SLO: s.slo().Seconds()}
 	if s.Queue != nil {
 		q, err := s.Queue.Stats(ctx)
 		if err != nil {
