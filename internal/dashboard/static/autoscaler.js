@@ -166,8 +166,8 @@ export function make() {
       t: d.t, v: d.action === 'hold' ? at(d.t) ?? d.next : d.next, kind: kindOf(d), title: titleOf(d), text: d.reason }));
     chart.update({
       from: to - store.range, to, gap: gap(), marks,
-      panels: [{ ...top, height: 10, small: 7 },
-        { title: 'analyzers', height: 11, small: 8, least: 1, whole: true, format: short,
+      panels: [{ ...top, height: 11.5, small: 7 },
+        { title: 'analyzers', height: 12.5, small: 8, least: 1, whole: true, format: short,
           lines: [{ name: 'actual', cls: 'c-size', points: size, fill: true, step: true }, { name: 'desired', cls: 'c-want', points: pick(all, 'want'), step: true }],
           limits: [{ v: scaler.max_size, name: `max ${scaler.max_size}` }, { v: scaler.min_size, name: `min ${scaler.min_size}`, always: true, below: false }] }],
     });

@@ -7,6 +7,7 @@ import { Stream } from './stream.js';
 
 const columns = { source: 0, queue: 1, analyzers: 2, sink: 3, dead: 3 };
 const taps = { in: 'coming in', done: 'analyzed', dead: 'given up' };
+const tapOf = (edge) => edge.tap || 'done'; // what an analyzer gets is seen once it is done
 
 /** make builds the screen. */
 export function make() {
@@ -26,6 +27,7 @@ export function make() {
 
   let data = null;
   let tapped = null;
+  let begun = false;
   const kept = [];
   const poll = new Poller('v1/flow', 1, (v, e) => {
     if (v) data = v;
@@ -45,8 +47,8 @@ export function make() {
     if (!edge) {
       stream.close();
     } else {
-      text(title, `Records ${taps[edge.tap] || 'passing'}`);
-      stream.open(`v1/tail?edge=${encodeURIComponent(edge.tap || 'in')}&rate=10`);
+      text(title, `Records ${taps[tapOf(edge)]}`);
+      stream.open(`v1/tail?edge=${encodeURIComponent(tapOf(edge))}&rate=10`);
       paintLines();
     }
     update();
@@ -97,6 +99,10 @@ export function make() {
       attr(b, 'aria-label', visible(`${name(e.from)} to ${name(e.to)}: ${b.children[0].textContent}${extra ? `, ${extra}` : ''}${errors ? `, ${errors}` : ''}. Listen here`));
     });
     place(edges);
+    if (!begun && labels.firstElementChild) { // begin with what comes in, so that the screen shows at once what a click does
+      begun = true;
+      labels.firstElementChild.click();
+    }
   }
 
   // place draws the ways between the nodes as they lie now: to the right on a wide screen, downwards on a narrow one.
