@@ -126,6 +126,7 @@ func refuse(w http.ResponseWriter, what string) {
 // say answers in the form of all errors here.
 func say(w http.ResponseWriter, status int, message, hint string) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

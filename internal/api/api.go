@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
@@ -31,8 +32,8 @@ type Rooms struct {
 	Role        string // "run", "distributor" or "analyze"
 	Version     string
 	Started     time.Time
-	ReadOnly    bool          // what would steer is refused
-	Auth        bool          // whoever asks has to have a token
+	ReadOnly    bool                 // what would steer is refused
+	Auth        bool                 // whoever asks has to have a token
 	SLO         func() time.Duration // of the policy in charge; 0 where it has none; nil for none
 	Distributor *distributor.Distributor
 	Queue       Queue
@@ -67,9 +68,11 @@ type Server struct {
 	routed  []string // the patterns in mux
 	leasing registry
 	feed    *feed
-	cross   *http.CrossOriginProtection
-	stop    chan struct{} // closed by Stop
-	ready   func() error  // says why the process is not ready, beyond the queue
+
+	deadWatched atomic.Bool // somebody offers new dead letters to those who look
+	cross       *http.CrossOriginProtection
+	stop        chan struct{} // closed by Stop
+	ready       func() error  // says why the process is not ready, beyond the queue
 }
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
@@ -207,6 +210,7 @@ func (s *Server) untilStop(ctx context.Context) (context.Context, context.Cancel
 
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false) // a reason may say ">="

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluicehq/sluice/queue"
@@ -39,7 +40,7 @@ func kindOf(reason string) string {
 	kind := quotedPart.ReplaceAllString(reason, `"…"`)
 	kind = variedPart.ReplaceAllString(kind, "#")
 	if len(kind) > mostKind {
-		kind = kind[:mostKind]
+		kind = strings.ToValidUTF8(kind[:mostKind], "") // a rune that was cut would not come back as it went
 	}
 	return kind
 }

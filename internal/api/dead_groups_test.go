@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/distributor"
@@ -43,6 +44,9 @@ func TestKinds(t *testing.T) {
 				t.Errorf("%q is %q, but %q is %q: want the same", same[0], kindOf(same[0]), reason, kindOf(reason))
 			}
 		}
+	}
+	if kind := kindOf(strings.Repeat(`"x"`, 100)); !utf8.ValidString(kind) || len(kind) > mostKind {
+		t.Errorf("a kind that was cut is %q", kind)
 	}
 	if a, b := kindOf("no text"), kindOf("no severity"); a == b {
 		t.Errorf("both are %q", a)

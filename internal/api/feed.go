@@ -19,7 +19,7 @@ const (
 	mostViewers = 200              // at once
 	heartbeat   = 15 * time.Second // a stream that says nothing for so long says that it lives
 	writeTime   = 10 * time.Second // that a viewer may take for one event
-	recent      = 256              // decisions that may come between two looks
+	recent      = 64               // decisions that mostly suffice between two looks
 )
 
 // feed looks once a second at everything there is, tells those who watch, and keeps what the charts need. What it tells is made once for
@@ -185,7 +185,10 @@ func (f *feed) keepPoint(l Live, now time.Time) {
 	if f.stepEnd == 0 {
 		f.stepEnd = end // the first step is not whole
 	}
-	if end <= f.stepEnd {
+	if end < f.stepEnd { // the clock was set back: what came since belongs to no step
+		f.stepEnd, f.step = end, history.Point{}
+	}
+	if end == f.stepEnd {
 		return
 	}
 	f.stepEnd, f.step.Time = end, end
@@ -202,6 +205,10 @@ func (f *feed) tellDecisions() {
 		return
 	}
 	all := f.s.Scaler.Decisions(recent)
+	for n := recent; len(all) == n && all[0].Time.After(f.seen); { // there were more
+		n *= 8
+		all = f.s.Scaler.Decisions(n)
+	}
 	fresh := all[:0:0]
 	for _, d := range all {
 		if d.Time.After(f.seen) {

@@ -31,7 +31,7 @@ func (s *Server) getTail(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	events := make(chan []byte, 1)
 	if q.Edge == tap.Dead && s.Queue != nil {
-		go s.tapDead(ctx)
+		s.watchDead(context.WithoutCancel(r.Context()))
 	}
 	go func() {
 		tick := time.NewTicker(time.Second)
@@ -88,30 +88,53 @@ func tailQuery(w http.ResponseWriter, r *http.Request) (tap.Query, bool) {
 	return q, true
 }
 
-// tapDead offers new dead letters, which nobody else tells about. What it can't read now it asks for again.
-func (s *Server) tapDead(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	after, known := uint64(0), false
-	for {
-		if !known {
-			after, known = s.lastDead(ctx)
-		} else if letters, err := s.Queue.Dead(ctx, after, maxDeadPage); err == nil {
-			for _, l := range letters {
-				after = l.ID
-				if _, batch, err := s.Queue.DeadBatch(ctx, l.ID); err == nil {
-					if lines, err := batch.Lines(); err == nil {
-						s.Tap.Offer(tap.Dead, lines)
-					}
+// watchDead offers new dead letters while anybody looks at them, which nobody else does. It is one for all, so that each letter is shown once.
+func (s *Server) watchDead(ctx context.Context) {
+	if s.deadWatched.Swap(true) {
+		return
+	}
+	go func() {
+		tick := time.NewTicker(beat)
+		defer tick.Stop()
+		after, known := s.lastDead(ctx)
+		for {
+			select {
+			case <-s.stop:
+				return
+			case <-tick.C:
+			}
+			switch {
+			case !s.Tap.Listened(tap.Dead):
+				s.deadWatched.Store(false)
+				if !s.Tap.Listened(tap.Dead) || s.deadWatched.Swap(true) { // nobody has come meanwhile, or who came saw to it
+					return
 				}
+			case !known:
+				after, known = s.lastDead(ctx)
+			default:
+				after = s.offerDead(ctx, after)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	}()
+}
+
+// offerDead shows the dead letters behind an ID, and returns the last one's. What can't be read now is asked for again.
+func (s *Server) offerDead(ctx context.Context, after uint64) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*beat)
+	defer cancel()
+	letters, err := s.Queue.Dead(ctx, after, maxDeadPage)
+	if err != nil {
+		return after
+	}
+	for _, l := range letters {
+		after = l.ID
+		if _, batch, err := s.Queue.DeadBatch(ctx, l.ID); err == nil {
+			if lines, err := batch.Lines(); err == nil {
+				s.Tap.Offer(tap.Dead, lines)
+			}
 		}
 	}
+	return after
 }
 
 // lastDead is the ID of the newest dead letter; 0 where there is none.

@@ -95,10 +95,9 @@ func OpenSeries(o Options, now time.Time) *Series {
 	}
 	s.disk = &daily{dir: filepath.Join(o.Dir, "series"), ext: plain, header: strings.Join(Columns, ","), days: o.Days, log: o.Logger}
 	from := now.Add(-time.Duration(mostPoints) * Step)
-	last := int64(0)
 	err := s.disk.each(from, now, func(line []byte) {
-		if p, ok := parsePoint(string(line)); ok && p.Time > last && p.Time >= from.Unix() {
-			last = p.Time
+		if p, ok := parsePoint(string(line)); ok && p.Time >= from.Unix() {
+			s.forgetFrom(p.Time) // the clock was set back here
 			s.keep(p)
 		}
 	})
@@ -106,6 +105,21 @@ func OpenSeries(o Options, now time.Time) *Series {
 		o.Logger.Warn("the history cannot be read", "folder", s.disk.dir, "error", err)
 	}
 	return s
+}
+
+// forgetFrom drops points at or after a time.
+func (s *Series) forgetFrom(at int64) {
+	n := len(s.ring)
+	if n == 0 || s.ring[(s.next+n-1)%n].Time < at {
+		return
+	}
+	var left []Point
+	for i := range n {
+		if p := s.ring[(s.next+i)%n]; p.Time < at {
+			left = append(left, p)
+		}
+	}
+	s.ring, s.next = left, 0
 }
 
 func (s *Series) keep(p Point) {
@@ -117,13 +131,12 @@ func (s *Series) keep(p Point) {
 	s.next = (s.next + 1) % mostPoints
 }
 
-// Add keeps a point. One that is not later than the last is left out: the clock was set back.
+// Add keeps a point. Where it is not later than the last, because the clock was set back, the points that are yet to come by the new clock
+// are forgotten; on disk they stay.
 func (s *Series) Add(p Point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.ring); n > 0 && p.Time <= s.ring[(s.next+n-1)%n].Time {
-		return
-	}
+	s.forgetFrom(p.Time)
 	s.keep(p)
 	if s.disk != nil {
 		s.disk.add(time.Unix(p.Time, 0), p.AppendRow(nil))

@@ -30,7 +30,6 @@ func TestASeriesSurvivesItsProcess(t *testing.T) {
 		want = append(want, point(i))
 		s.Add(point(i))
 	}
-	s.Add(point(4000)) // the clock was set back
 	end := time.Unix(want[len(want)-1].Time, 0)
 	// No Close: the process was killed, and then the power failed in the middle of a line.
 	today := filepath.Join(o.Dir, "series", "2026-11-25.csv")
@@ -56,6 +55,28 @@ func TestASeriesSurvivesItsProcess(t *testing.T) {
 	if _, got := s.Since(time.Unix(want[4990].Time, 0), 0); len(got) != 10 || got[0] != want[4991] {
 		t.Errorf("since the point 4990 there are %d, want 10", len(got))
 	}
+}
+
+func TestTheClockIsSetBack(t *testing.T) {
+	o := quiet(t.TempDir())
+	s := OpenSeries(o, midday)
+	for i := range 100 {
+		s.Add(point(i))
+	}
+	for _, i := range []int{40, 41, 42} {
+		s.Add(point(i))
+	}
+	check := func(when string) {
+		t.Helper()
+		_, got := s.Since(midday.Add(-time.Hour), 0)
+		if len(got) != 43 || !slices.IsSortedFunc(got, func(a, b Point) int { return int(a.Time - b.Time) }) {
+			t.Errorf("%s there are %d points, want 0 to 42, ascending", when, len(got))
+		}
+	}
+	check("after the clock was set back")
+	s.Close()
+	s = OpenSeries(o, midday.Add(time.Hour))
+	check("after a restart")
 }
 
 func TestASeriesIsThinned(t *testing.T) {
