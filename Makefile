@@ -4,7 +4,7 @@ GO        ?= go
 FUZZTIME  ?= 3000x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run demo build test check race fuzz bench compare generate clean setup
+.PHONY: help run demo build test check race fuzz bench compare screenshots generate clean setup
 
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,6 +42,9 @@ bench: build ## the ratios that we promise, side by side in one run
 
 compare: ## all policies on all traffic: writes docs/comparison.md and docs/images anew
 	$(GO) run ./compare
+
+screenshots: setup ## pictures of the page into docs/images, of a process under load; takes six minutes
+	E2E_PICTURES=$(CURDIR)/docs/images $(GO) test ./internal/e2e -run 'TestPictures$$' -count=1 -v -timeout 20m
 
 generate: ## write generated files anew
 	$(GO) generate ./...

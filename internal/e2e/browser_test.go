@@ -41,7 +41,7 @@ func browserPath(t *testing.T) string {
 }
 
 // browse starts a browser with a profile of its own.
-func browse(t *testing.T) *tab {
+func browse(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	profile := t.TempDir() // first, so that it is deleted after the browser has ended
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
@@ -49,7 +49,7 @@ func browse(t *testing.T) *tab {
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 900),
 		chromedp.WSURLReadTimeout(patience),
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }))
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, closed := chromedp.NewContext(alloc)
 	b := &tab{t: t, ctx: ctx}
 	t.Cleanup(func() {
@@ -156,7 +156,24 @@ func (b *tab) await(what, expression string) {
 			b.t.Logf("the page then said: %.3000s", b.text("body"))
 		}
 	}()
-	waitFor(b.t, what, func() bool { return eval[bool](b, `!!(`+expression+`)`) })
+	// While the page is being loaded anew there may be nothing to ask; that is not an answer.
+	waitFor(b.t, what, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		yes, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(async () => { try { return !!(await (`+expression+`)) } catch { return false } })()`, chromedp.EvalAwaitPromise))
+		return err == nil && yes
+	})
+}
+
+// run is a part of a test in the same browser.
+func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	outer := b.t
+	defer func() { b.t = outer }()
+	t.Run(name, func(t *testing.T) {
+		b.t = t
+		f(t)
+	})
 }
 
 // click clicks on the first element that a selector finds, where it is on the page.
@@ -199,3 +216,5 @@ func eval[T any](b *tab, expression string) T {
 	}
 	return v
 }
+
+func navigate(url string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(url) }

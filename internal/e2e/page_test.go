@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -39,24 +43,41 @@ func (p *process) actions(t *testing.T) []autoscale.Decision {
 	return d.Decisions
 }
 
+// past writes a history of depth, rates and sizes into a data folder, as if Sluice had been running there: waves of so many records a second.
+func past(t *testing.T, data string, span time.Duration, perSecond float64) {
+	t.Helper()
+	now := time.Now().Truncate(history.Step)
+	series := history.OpenSeries(history.Options{Dir: filepath.Join(data, "history"), Days: 14, Logger: slog.New(slog.DiscardHandler)}, now)
+	defer series.Close()
+	for at := now.Add(-span); at.Before(now); at = at.Add(history.Step) {
+		wave := 1 + math.Sin(float64(at.Unix())/180)
+		n := int64(perSecond * wave * history.Step.Seconds())
+		size := 2 + int64(3*wave)
+		series.Add(history.Point{Time: at.Unix(), In: n, Out: n, InBytes: 220 * n, Depth: n / 20, OldestWait: wave, Size: size, Named: size, Ready: size, Busy: size - 1})
+	}
+}
+
 // The page beside the API, of a process under load.
 func TestPage(t *testing.T) {
-	server := serveBinary(t, plain(t), "run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "2ms", "--slo", "5s",
+	data := t.TempDir()
+	past(t, data, 15*time.Minute, 200)
+	server := serveBinary(t, plain(t), "run", "--data", data, "--handler", "sleep", "--sleep-per-record", "2ms", "--slo", "5s",
 		"--max-batch-records", "50", "--max-attempts", "1", "--split-after", "1", "--faults")
 	b := browse(t)
 	b.visit(server.url, "overview")
 
-	t.Run("numbers are those of the statistics", func(t *testing.T) { pageNumbers(t, b, server) })
+	b.run(t, "numbers are those of the statistics", func(t *testing.T) { pageNumbers(t, b, server) })
 	load := begin(t, plain(t), "emit", "--profile", "constant:1500", "--batch", "50", "--distributor", server.url)
-	t.Run("under load too, a second old at most", func(t *testing.T) { pageUnderLoad(t, b, server) })
-	t.Run("changes of the pool are marks with a reason", func(t *testing.T) { pageMarks(t, b, server) })
-	t.Run("pause, resume, force", func(t *testing.T) { pageSteering(t, b, server) })
-	t.Run("records pass in the tail, and stand still while somebody reads", func(t *testing.T) { pageTail(t, b) })
+	b.run(t, "under load too, a second old at most", func(t *testing.T) { pageUnderLoad(t, b, server) })
+	b.run(t, "changes of the pool are marks with a reason", func(t *testing.T) { pageMarks(t, b, server) })
+	b.run(t, "pause, resume, force", func(t *testing.T) { pageSteering(t, b, server) })
+	b.run(t, "settings with a preview", func(t *testing.T) { pageSettings(t, b, server) })
+	b.run(t, "records pass in the tail, and stand still while somebody reads", func(t *testing.T) { pageTail(t, b) })
 	load.kill()
-	t.Run("dead letters are tried again, and dropped after a question", func(t *testing.T) { pageDead(t, b, server) })
-	t.Run("every control has a name", func(t *testing.T) { pageNames(t, b) })
+	b.run(t, "dead letters are tried again, and dropped after a question", func(t *testing.T) { pageDead(t, b, server) })
+	b.run(t, "every control has a name", func(t *testing.T) { pageNames(t, b) })
 	b.complaints()
-	t.Run("a restart of the server", func(t *testing.T) { server = pageRestart(t, b, server) })
+	b.run(t, "a restart of the server", func(t *testing.T) { server = pageRestart(t, b, server) })
 	server.stop()
 }
 
@@ -162,6 +183,33 @@ func pageSteering(t *testing.T, b *tab, server *process) {
 	b.await("the page to say so", `document.querySelector('.steer .because').innerText.startsWith('Forced to 12')`)
 	b.button(".steer", "Resume")
 	waitFor(t, "the end of the force", func() bool { return server.stats(t).Autoscaler.ForcedUntil.IsZero() })
+}
+
+func pageSettings(t *testing.T, b *tab, server *process) {
+	b.screen("autoscaler")
+	now := func() (s struct {
+		Settings map[string]float64
+		Changed  bool
+	}) {
+		ask(t, "GET", server.url+"/v1/autoscaler/settings", "").decode(t, &s)
+		return s
+	}
+	b.await("the settings", `document.querySelector('#set-slo_seconds').value === '5'`)
+	b.enter("#set-min_size", "40")
+	b.await("what is wrong to be said at its field", `document.querySelector('#set-min_size-problem').innerText.includes('at most 10') && document.querySelector('.settings .primary').disabled`)
+	b.enter("#set-min_size", "3")
+	b.enter("#set-max_size", "9")
+	b.button(".settings", "Preview")
+	b.await("two lines and numbers before and after", `(rows => rows.length === 6 && rows[3].innerText.includes('most analyzers'))([...document.querySelectorAll('.preview tbody tr')]) && document.querySelectorAll('.preview path.line').length === 2`)
+	if s := now(); s.Changed || s.Settings["max_size"] != 10 {
+		t.Errorf("a preview has changed the settings: %v", s)
+	}
+	b.button(".settings", "Apply")
+	waitFor(t, "the new settings", func() bool {
+		s := now()
+		return s.Changed && s.Settings["max_size"] == 9 && s.Settings["min_size"] == 3
+	})
+	b.await("the chart to have the new bounds", `(t => t.includes('max 9') && t.includes('min 3'))(document.querySelector('.autoscaler .chart').textContent)`)
 }
 
 func pageTail(t *testing.T, b *tab) {

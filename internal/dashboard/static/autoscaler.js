@@ -151,7 +151,7 @@ export function make() {
       : set.policy === 'threshold' ? [{ v: set.scale_up_threshold, name: `grows at ${short(set.scale_up_threshold)}`, cls: 'deadline' },
         { v: set.scale_down_threshold, name: `shrinks at ${short(set.scale_down_threshold)}`, cls: 'low', below: true }] : [];
     const top = showing === 'wait'
-      ? { title: 'oldest wait', format: duration, least: 1, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }], limits }
+      ? { title: 'oldest wait', format: duration, least: 1, whole: true, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }], limits }
       : { title: 'records waiting', format: short, least: 1, whole: true, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }], limits };
     const size = pick(all, 'size');
     const at = (t) => {

@@ -9,13 +9,13 @@ const pageSize = 50;
 
 /** make builds the screen. */
 export function make() {
-  const body = h('tbody');
+  const body = h('tbody', { role: 'rowgroup' });
   const retryAll = h('button', { type: 'button', onclick: () => act('retry', null) }, 'Retry all');
   const dropAll = h('button', { type: 'button', class: 'danger', onclick: () => act('drop', null) }, 'Drop all');
   const exportAll = h('a', { class: 'button quiet', href: 'v1/dead/export', download: 'dead-letters.ndjson' }, 'Export all');
   const summary = h('p', { class: 'because' });
   const empty = h('p', { class: 'empty' }, 'No dead letters. A record that fails again and again ends here, with its error.');
-  const table = h('table', { class: 'dead' }, h('caption', { class: 'sr' }, 'Dead letters by error'),
+  const table = h('table', { class: 'dead', role: 'table' }, h('caption', { class: 'sr' }, 'Dead letters by error'),
     h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Error'), h('th', { scope: 'col', class: 'num' }, 'Letters'), h('th', { scope: 'col', class: 'num' }, 'Records'),
       h('th', { scope: 'col' }, 'First'), h('th', { scope: 'col' }, 'Last'), h('th', { scope: 'col' }, h('span', { class: 'sr' }, 'Actions')))), body);
   const root = h('div', { class: 'deadletters' }, h('h1', { class: 'sr' }, 'Dead letters'),
@@ -154,16 +154,19 @@ export function make() {
 
   const small = (name, onclick, cls, label) => h('button', { type: 'button', class: `small ${cls || ''}`, onclick, 'aria-label': label }, name);
 
+  // On narrow screens the rows are blocks; then the roles and the names keep saying what stands where.
+  const cell = (cls, name) => h('td', { class: cls, role: 'cell', 'data-name': name });
+
   function groupRow(kind) {
-    return h('tr', { class: 'group' },
-      h('th', { scope: 'row' }, h('button', { type: 'button', class: 'disclose', 'aria-expanded': 'false', onclick: () => toggle(kind) }, h('span'))),
-      h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'time' }), h('td', { class: 'time' }),
-      h('td', { class: 'actions' }, small('Retry', () => act('retry', kind)), h('a', { class: 'button small quiet', href: `v1/dead/export?kind=${encodeURIComponent(kind)}`, download: 'dead-letters.ndjson' }, 'Export'), small('Drop', () => act('drop', kind), 'danger')));
+    return h('tr', { class: 'group', role: 'row' },
+      h('th', { scope: 'row', role: 'rowheader' }, h('button', { type: 'button', class: 'disclose', 'aria-expanded': 'false', onclick: () => toggle(kind) }, h('span'))),
+      cell('num', 'letters'), cell('num', 'records'), cell('time', 'first'), cell('time', 'last'),
+      h('td', { class: 'actions', role: 'cell' }, small('Retry', () => act('retry', kind)), h('a', { class: 'button small quiet', href: `v1/dead/export?kind=${encodeURIComponent(kind)}`, download: 'dead-letters.ndjson' }, 'Export'), small('Drop', () => act('drop', kind), 'danger')));
   }
 
   function letterRow(id) {
-    return h('tr', { class: 'letter' }, h('th', { scope: 'row' }, h('code'), h('span')), h('td'), h('td', { class: 'num' }), h('td'), h('td', { class: 'time' }),
-      h('td', { class: 'actions' }, small('View', () => view(id), 'quiet', `View letter ${id}`), small('Retry', () => act('retry', null, id), '', `Retry letter ${id}`), small('Drop', () => act('drop', null, id), 'danger', `Drop letter ${id}`)));
+    return h('tr', { class: 'letter', role: 'row' }, h('th', { scope: 'row', role: 'rowheader' }, h('code'), h('span')), cell(''), cell('num', 'records'), cell(''), cell('time', 'given up'),
+      h('td', { class: 'actions', role: 'cell' }, small('View', () => view(id), 'quiet', `View letter ${id}`), small('Retry', () => act('retry', null, id), '', `Retry letter ${id}`), small('Drop', () => act('drop', null, id), 'danger', `Drop letter ${id}`)));
   }
 
   function moreRow() {

@@ -62,7 +62,7 @@ async function route() {
 
 // ---- the header ----
 
-const states = { ok: 'Healthy', warning: 'Warning', critical: 'Critical' };
+const states = { ok: 'Healthy', warning: 'Needs a look', critical: 'Not healthy' };
 const paces = { idle: 'idle', keeping_up: 'keeping up', behind: 'falling behind', stalled: 'stalled', unknown: 'pace unknown' };
 
 /** headline is the state of everything in a few words. */

@@ -220,7 +220,7 @@ export function make() {
     flowChart.update({ from, to, gap: gap(), panels: [{ height: 13.4, small: 9, least: 1, format: short, tell: rate,
       lines: [{ name: 'records in', cls: 'c-in', points: pick(all, 'in'), fill: true }, { name: 'records out', cls: 'c-out', points: pick(all, 'out') }] }] });
     const limit = deadline();
-    const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
+    const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, whole: true, format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
       limits: limit ? [{ v: limit, name: `SLO ${duration(limit)}`, cls: 'deadline' }] : [] };
     const depth = { title: 'waiting records', height: 6.6, small: 4.5, least: 1, whole: true, format: short, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }] };
     const sizes = { title: 'analyzers', height: 4.6, small: 3, least: 1, whole: true, format: short, lines: [{ name: 'analyzers', cls: 'c-size', points: pick(all, 'size'), fill: true, step: true }] };

@@ -40,7 +40,7 @@ export function settings() {
   const chart = new Chart('Pool size over the last hour with the present and with the proposed settings');
   const rows = h('tbody');
   const note = h('p', { class: 'hint' });
-  const shownPreview = h('div', { class: 'preview', hidden: true }, h('h3', null, 'What it would have done to the last hour'), chart.root,
+  const shownPreview = h('div', { class: 'preview', hidden: true }, h('h3', null, 'What it would have done with the traffic of the last hour'), chart.root,
     h('table', null, h('caption', { class: 'sr' }, 'Before and after'), h('thead', null, h('tr', null, h('td'), ...['now', 'then', 'change'].map((n) => h('th', { scope: 'col', class: 'num' }, n)))), rows), note);
   const form = h('form', { novalidate: true },
     h('div', { class: 'fields' }, h('div', { class: 'field' }, h('label', { for: 'set-policy' }, 'Policy'), policy),
@@ -173,18 +173,17 @@ export function settings() {
     show(shownPreview, both || a.note);
     show(chart.root, both);
     show(rows.parentNode, both);
-    text(note, [both ? `A simulation of the ${count(a.records)} records that came in the last ${a.hours === 1 ? 'hour' : `${a.hours} hours`}.` : '', a.note].filter(Boolean).join(' '));
+    text(note, [a.records ? `${count(a.records)} records.` : '', a.note].filter(Boolean).join(' '));
     if (!both) {
       text(live, a.note || '');
       return;
     }
-    const lines = [['now', 'c-want', a.now], ['then', 'c-size', a.then]].map(([name, cls, x]) => ({ name, cls, points: x.line || [], step: true, fill: name === 'then' }));
+    const lines = [['now', 'c-want', a.now], ['then', 'c-size', a.then]].map(([name, cls, x]) => ({ name, cls, points: lasting(x.line || [], 3600 * a.hours), step: true, fill: name === 'then' }));
     const all = lines.flatMap((l) => l.points);
-    // The line counts seconds from its beginning, or is in Unix seconds.
-    const [from, to] = [Math.min(...all.map((p) => p[0])), Math.max(...all.map((p) => p[0]))];
-    chart.update({ from, to, gap: Infinity, clock: from < 1e9 ? (t) => duration(Math.round(t - from)) : undefined,
+    const to = Math.max(...all.map((p) => p[0]));
+    chart.update({ from: 0, to, gap: Infinity, clock: (t, step) => (step >= 60 ? `${Math.round(t / 60)} min` : duration(Math.round(t))),
       panels: [{ height: 7, small: 6, least: 1, whole: true, format: (v) => String(v), lines }] });
-    const say = [['analyzer-hours', 'cost_worker_hours', (v) => v.toFixed(2), 1], ['late', 'late_share', percent, 1], ['wait p99', 'wait_p99_seconds', duration, 1],
+    const say = [['analyzer-hours', 'cost_worker_hours', (v) => v.toFixed(2), 1], [`later than ${duration(Number(inputs.get('slo_seconds').input.value) || (store.ui && store.ui.slo_seconds))}`, 'late_share', percent, 1], ['wait p99', 'wait_p99_seconds', duration, 1],
       ['most analyzers', 'max_size_used', count, 1], ['scale ups', 'scale_ups', count, 0], ['scale downs', 'scale_downs', count, 0]];
     pooled(rows, say, () => h('tr', null, h('th', { scope: 'row' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' })), (tr, [name, key, write, weight]) => {
       const [x, y] = [a.now[key], a.then[key]];
@@ -197,6 +196,12 @@ export function settings() {
       attr(tr.children[3], 'data-better', !known || !weight || write(Math.abs(d)) === write(0) ? null : d < 0 ? 'yes' : 'no');
     });
     text(live, `Then ${a.then.cost_worker_hours.toFixed(2)} analyzer-hours instead of ${a.now.cost_worker_hours.toFixed(2)}, and ${percent(a.then.late_share)} late instead of ${percent(a.now.late_share)}`);
+  }
+
+  // lasting makes the last size of a line last until the end.
+  function lasting(line, end) {
+    const last = line[line.length - 1];
+    return last && last[0] < end ? [...line, [end, last[1]]] : line;
   }
 
   form.addEventListener('submit', async (e) => {

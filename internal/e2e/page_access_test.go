@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// With a token file the page asks for a token first, below a base path too, and a page that may only be read steers nothing.
+func TestPageAsksForAToken(t *testing.T) {
+	t.Parallel()
+	const token = "0123456789abcdef0123456789abcdef"
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("# for tests\n"+token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := serveBinary(t, plain(t), "run", "--data", t.TempDir(), "--token-file", tokens, "--base-path", "/sluice", "--read-only", "--handler", "discard")
+	b := browse(t)
+	b.excuse("the server responded with a status of 401")
+	b.url = server.url + "/sluice/"
+	enter := func(token string) {
+		b.await("the sign-in", `document.querySelector('#token') !== null`)
+		b.enter("#token", token)
+		b.click("#go")
+	}
+	b.do("visit", navigate(b.url+"#/analyzers"))
+	enter("not the token at all")
+	b.await("the wrong token to be refused", `document.querySelector('#problem').innerText.includes('not good')`)
+	enter(token)
+	b.await("the page, on the screen that was asked for", `document.body.dataset.conn === 'live' && document.body.dataset.screen === 'analyzers'`)
+	if cookies := eval[string](b, `document.cookie`); strings.Contains(cookies, token) {
+		t.Errorf("scripts can read the cookie: %s", cookies)
+	}
+	b.await("the rows", `document.querySelectorAll('.pool tbody tr').length === 2`)
+	b.await("nothing to steer with", `document.body.dataset.readonly === 'yes' && [...document.querySelectorAll('.pool td.actions button')].every(e => e.disabled)`)
+	b.screen("autoscaler")
+	b.await("nothing to steer with", `document.querySelectorAll('.steer button:disabled, .steer input:disabled').length >= 3 && document.querySelector('.settings .primary').disabled`)
+	r := ask(t, "POST", server.url+"/sluice/v1/autoscaler/pause", "", "Authorization", "Bearer "+token)
+	if r.status != 403 {
+		t.Errorf("pause: %s, want 403", r)
+	}
+	// A token that is taken away leads back to the sign-in, without a click.
+	if err := os.WriteFile(tokens, []byte("another-token-of-32-characters-0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.await("the sign-in once the token is gone", `document.querySelector('#token') !== null`)
+	enter("another-token-of-32-characters-0")
+	b.await("the page again", `document.body.dataset.conn === 'live'`)
+	b.click("#signout")
+	b.await("the sign-in after signing out", `document.querySelector('#token') !== null`)
+}
