@@ -50,3 +50,32 @@ func TestPageAsksForAToken(t *testing.T) {
 	b.click("#signout")
 	b.await("the sign-in after signing out", `document.querySelector('#token') !== null`)
 }
+
+// The page of a process that has only a part shows that part, and asks for nothing that is elsewhere.
+func TestPageOfEachRole(t *testing.T) {
+	t.Parallel()
+	distributor := serveBinary(t, plain(t), "distributor", "--data", t.TempDir())
+	workers := serveBinary(t, plain(t), "analyze", "--distributor", distributor.url, "--handler", "discard")
+	distributor.accept(t, lines(500, 100))
+	b := browse(t)
+	for _, c := range []struct {
+		name          string
+		server        *process
+		screens, says string
+	}{
+		{"distributor", distributor, "overview,flow,tail,dead,analyzers", "^[12] analyzer"},
+		{"analyze", workers, "overview,autoscaler,analyzers", "^2 running"},
+	} {
+		b.run(t, c.name, func(t *testing.T) {
+			b.visit(c.server.url, "tail") // which one of them does not have: it shows the overview then
+			b.await("its screens", `[...document.querySelectorAll('nav a')].filter(e => !e.hidden).map(e => e.hash.slice(2)).join() === '`+c.screens+`'`)
+			for screen := range strings.SplitSeq(c.screens, ",") {
+				b.screen(screen)
+				b.await("something to look at", `document.querySelector('main').innerText.trim().length > 40`)
+			}
+			b.screen("overview")
+			b.await("its analyzers", `[...document.querySelectorAll('.card .answer')].some(e => new RegExp('`+c.says+`').test(e.innerText))`)
+			b.complaints()
+		})
+	}
+}

@@ -1,7 +1,7 @@
 // Analyzers: who works here, on what, how fast, and what went wrong last.
 
 import { call } from './api.js';
-import { h, attr, text, show, keyed, pooled, toast, confirm } from './dom.js';
+import { h, attr, text, show, keyed, pooled, toast, confirm, panel } from './dom.js';
 import { clock, count, duration, none, plural, seconds, short, visible } from './format.js';
 import { store, mayAct, now, rows, has } from './store.js';
 
@@ -63,7 +63,8 @@ export function make() {
   function makeRow(r) {
     const button = (name, cls) => h('button', { type: 'button', class: `small ${cls}`, 'aria-label': `${name} ${r.id}`, onclick: () => act(name.toLowerCase(), r.id) }, name);
     return h('tr', null, h('th', { scope: 'row', class: 'id' }), h('td', null, h('span', { class: 'state' }), h('small')), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }),
-      h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'error' }), h('td', { class: 'actions' }, button('Drain', ''), button('Kill', 'danger')));
+      h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'error' }, h('button', { type: 'button', class: 'sort', hidden: true, onclick: (e) => panel(`Last error of ${r.id}`, h('pre', { tabindex: '0' }, e.currentTarget.getAttribute('data-all'))) })),
+      h('td', { class: 'actions' }, button('Drain', ''), button('Kill', 'danger')));
   }
 
   function changeRow(tr, r) {
@@ -81,8 +82,10 @@ export function make() {
     attr(c[6], 'data-state', r.failed_batches > 0 ? 'warning' : null);
     attr(c[7], 'data-state', r.restarts > 0 ? 'critical' : null);
     const error = r.last_error ? visible(r.last_error) : '';
-    text(c[8], error ? `${r.last_error_time ? `${clock(r.last_error_time)} ` : ''}${error}` : '');
-    attr(c[8], 'title', error || null);
+    const told = c[8].firstChild;
+    show(told, error);
+    text(told, error ? `${r.last_error_time ? `${clock(r.last_error_time)} ` : ''}${error.slice(0, 200)}` : '');
+    attr(told, 'data-all', error || null);
     const off = !mayAct();
     const [drain, kill] = c[9].children;
     drain.disabled = off || r.state === 'draining';

@@ -103,8 +103,15 @@ function header() {
   }
 }
 
+let version = null; // of the server that this page came from
+
 function update() {
   header();
+  if (store.ui) {
+    version ||= store.ui.version;
+    show(element('newer'), store.ui.version !== version);
+    if (current && !has(current.id)) route(); // this process does not have it after all
+  }
   if (current && current.screen) current.screen.update();
 }
 
@@ -130,6 +137,8 @@ element('theme').addEventListener('click', () => {
   } catch { /* not kept then */ }
   paintTheme();
 });
+
+element('newer').addEventListener('click', () => location.reload());
 
 element('signout').addEventListener('click', async () => {
   try {

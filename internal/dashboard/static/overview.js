@@ -83,7 +83,7 @@ export function make() {
   // ---- what the stream does not bring ----
   let totals = null;
   let explained = '';
-  const results = new Poller('v1/results', 5, (v) => {
+  const results = new Poller(() => (store.stats && store.stats.depth !== undefined ? 'v1/results' : null), 5, (v) => {
     if (v) totals = { severity: v.by_severity || {}, service: v.by_service || {}, records: v.records };
     paintLogs();
   });
@@ -172,6 +172,7 @@ export function make() {
     attr(gaugeBox, 'aria-valuemax', String(limit));
     attr(gaugeBox, 'aria-valuenow', String(Math.min(limit, wait || 0)));
     attr(gaugeBox, 'aria-valuetext', `${duration(wait)} of ${duration(limit)}`);
+    show(gaugeName, wait !== undefined);
     text(gaugeName.firstChild, `oldest wait ${duration(wait)}`);
     text(gaugeName.lastChild, limit > 0 ? `SLO ${duration(limit)}` : '');
     text(waiting.value, count(st.depth));

@@ -233,7 +233,7 @@ export function open() {
   });
   es.addEventListener('error', () => {
     if (es !== source) return;
-    setConn(store.stats ? 'lost' : 'connecting', 'the server does not answer');
+    setConn(store.stats ? 'lost' : 'connecting', 'the stream of events broke off');
     again();
   });
 }
