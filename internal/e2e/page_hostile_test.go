@@ -24,7 +24,7 @@ var hostile = []string{
 	strings.Repeat("W", 100_000),
 	strings.Repeat("a\u0301\u0489", 20_000),
 	strings.Repeat("\n", 5000) + "after many lines",
-	"‮ &lt;b&gt; &amp; \\u003cscript\\u003e '\"`",
+	"\u202e &lt;b&gt; &amp; \\u003cscript\\u003e '\"`",
 	`event: stats` + "\n" + `data: {"dead": 99}` + "\n\n",
 }
 
