@@ -32,8 +32,9 @@ import (
 // would be too late. Workers that would soon be idle are let go, as long as every deadline is met without them. Where the
 // pool is near its maximum, or readings keep getting lost, work is planned to be done somewhat before its deadline.
 //
-// An up soon after a down churns caches and connections. So the pool does not shrink much below what arrives, even where
-// the deadlines would let it, and SLOOptions.MaxReversals buys more calm for idle workers.
+// An up soon after a down churns caches and connections. So the pool uses the whole of the SLO: it grows no earlier than a
+// deadline asks for it, and shrinks no earlier than the queue is nearly empty, and then not below what arrives.
+// SLOOptions.MaxReversals buys more calm for idle workers.
 //
 // # How it fails
 //
@@ -57,6 +58,7 @@ type SLO struct {
 	orders sloOrders
 	gaps   sloGaps
 	calm   sloCalm
+	begun  sloBegun
 	period sloPeriod
 	crew   *sloWorkers // nil while the pool does not tell its workers apart
 	putOff float64     // records that wait although somebody could take them: they are put off
@@ -64,6 +66,7 @@ type SLO struct {
 	previous sloReading // the last reading that could be used
 	seen     bool       // whether there was one
 	settled  float64    // no shrinking before this time, in the policy's seconds
+	hurried  float64    // work is done earlier than it has to be before this time
 	regular  float64    // when the last check was that did not come early
 	beliefs  sloBeliefs // of the last check
 	restored *SLOState  // waits for the first reading
@@ -255,6 +258,11 @@ func (s *SLO) learn(r *sloReading, o Observation) {
 	if !s.seen || s.period.dt >= s.check/2 || s.rate.value() <= 0 {
 		s.learnPeriod()
 	}
+	if s.crew == nil && s.seen {
+		s.begun.learn(*r, s.previous, s.rate.value(), s.missing(r.ready))
+	} else {
+		s.begun = sloBegun{}
+	}
 	s.learnOrders(*r)
 }
 
@@ -273,8 +281,7 @@ func (s *SLO) learnPeriod() {
 	case believed > 0:
 		s.lack.learn(p, s.rate.value(), s.rate.noise())
 	}
-	s.calm.learn(p, s.rate.value(), s.missing(p.ready))
-	s.level.learn(p.arrived, p.dt, s.rate.value(), max(s.slo, 2*s.check))
+	s.level.learn(p.arrived, p.dt, s.rate.value(), latelyChecks*s.check)
 }
 
 // readWorkers takes what the pool tells of each worker, and returns how many records nobody can work on now: those in
@@ -317,7 +324,10 @@ func (s *SLO) begin(r sloReading) {
 	if s.restored != nil {
 		s.settled = r.now + max(s.slo, 2*s.check) + s.lead.value()
 		s.resume(r)
-	} else if r.size > r.min {
+		return
+	}
+	s.hurried = r.now + s.check
+	if r.size > r.min {
 		s.settled = r.now + max(s.slo, 2*s.check)
 	}
 }

@@ -1,7 +1,5 @@
 package autoscale
 
-import "math"
-
 // Calm is about changes of direction. Within sloReversal of an up, a down is a reversal, and so is the up that follows it.
 const sloReversal = 300.0 // seconds, as the simulation counts
 
@@ -12,37 +10,6 @@ type sloCalm struct {
 	acted   bool    // whether there was one
 	left    float64 // changes of direction left
 	counted float64 // until when the refill of those is counted
-
-	idle, busy float64 // worker-seconds, exponential memory
-}
-
-// Idle time is what calm costs. With this share of the busy time idle, the pool is one
-// standard deviation less calm.
-const (
-	calmShare  = 0.03
-	calmMemory = 1800.0 // seconds
-	calmLow    = 0.1    // standard deviations below the level, when nothing was spent
-	calmHigh   = 2.0    // the same when far too much was
-)
-
-// learn counts what was idle and what was busy since the last reading.
-func (m *sloCalm) learn(p sloPeriod, rate, missing float64) {
-	if rate <= 0 || p.dt <= 0 {
-		return
-	}
-	busy := p.completed / rate
-	keep := math.Exp(-p.dt / calmMemory)
-	m.busy = m.busy*keep + busy
-	m.idle *= keep
-	if p.least > p.floor && p.empty {
-		m.idle += max(0, (float64(p.least)-missing)*p.dt-busy)
-	}
-}
-
-// below is how far below the level of arrivals the pool may shrink in one go, in standard deviations of Poisson arrivals:
-// the farther, the less calm could be paid for lately.
-func (m *sloCalm) below() float64 {
-	return min(calmLow+m.idle/(calmShare*max(m.busy, 1)), calmHigh)
 }
 
 // change notes a change of the size by so many workers.

@@ -119,8 +119,6 @@ func (s *SLO) otherwise() string {
 // fewer says what keeps the last worker.
 func (s *SLO) fewer(v sloScene) string {
 	size := s.beliefs.size
-	arrivals := min(v.level, s.level.lately()/v.rate)
-	below := s.calm.below() * math.Sqrt(v.level)
 	switch {
 	case size <= v.r.min:
 		return fmt.Sprintf("never fewer than min size %d", v.r.min)
@@ -132,8 +130,11 @@ func (s *SLO) fewer(v sloScene) string {
 		return "one fewer once every deadline is met without it"
 	case v.load/(idleAhead*s.check) > float64(size-1):
 		return fmt.Sprintf("one fewer once less than %s records are unfinished", sloNumber(float64(size-1)*idleAhead*s.check*v.rate))
-	case arrivals-below > float64(size-1):
-		return fmt.Sprintf("one fewer once arrivals fall below %s/s", sloNumber((float64(size-1)+below)*v.rate))
+	case s.stay(v) > float64(size-1):
+		if s.idle(v) {
+			return fmt.Sprintf("one fewer once arrivals fall below %s/s", sloNumber((float64(size-1)+keepIdle)*v.rate))
+		}
+		return fmt.Sprintf("one fewer once arrivals fall below %s/s, or nothing waits", sloNumber((float64(size-1)+keepPart)*v.rate))
 	case v.floor > float64(size-1):
 		return "one fewer once arrivals are less uneven"
 	}

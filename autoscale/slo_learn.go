@@ -104,6 +104,7 @@ type sloRate struct {
 	window        [rateWindow]struct{ records, busy float64 }
 	next          int
 	pending       struct{ records, busy float64 } // not enough yet to be an entry of the window
+	jumped        float64                         // which way the rate jumped last, fading with the readings since
 }
 
 // value is the rate; 0 while unknown.
@@ -138,8 +139,8 @@ func (m *sloRate) learn(completed, busy float64) {
 		if m.contradicted(rate) {
 			return
 		}
-		surprise := (records - expected) * (records - expected) / max(expected, 1)
-		m.spread += 0.05 * (min(surprise, 25*max(m.spread, 1)) - m.spread) // batches of thousands make it large
+		m.learnSpread(records, expected, 0.05)
+		m.jumped *= 0.95
 	}
 	keep := math.Exp(-busy / rateMemory)
 	m.records = m.records*keep + records
@@ -160,12 +161,40 @@ func (m *sloRate) contradicted(rate float64) bool {
 		expected := rate * busy
 		differs := math.Abs(records-expected) - 1 // one record may always fall on the other side of a check
 		if differs > rateDiffers*expected && differs > 4*math.Sqrt(m.spread*max(expected, 1)) && records >= 1 {
-			m.records, m.busy = records, busy
-			clear(m.window[:])
+			m.jump(records, expected, busy, i == 0)
 			return true
 		}
 	}
 	return false
+}
+
+// jump believes the records of the busy time from now on, which were to be expected otherwise.
+func (m *sloRate) jump(records, expected, busy float64, single bool) {
+	proven := m.busy >= rateMemory && m.spread <= 1
+	m.records, m.busy = records, busy
+	clear(m.window[:])
+	way := 1.0
+	if records < expected {
+		way = -1
+	}
+	switch {
+	case m.jumped*way < -0.5:
+		// There and back is no change of the rate. It is noise: batches that complete at once, say.
+		m.learnSpread(records, expected, 0.2)
+		m.jumped = way
+	case single && proven && way < 0:
+		// Workers became slower in the middle of the reading, for all that is known, and are slower still at its end.
+		m.records = max(2*records-expected, records/2)
+		m.jumped = 0
+	default:
+		m.jumped = way
+	}
+}
+
+// learnSpread counts a reading as noise.
+func (m *sloRate) learnSpread(records, expected, weight float64) {
+	surprise := (records - expected) * (records - expected) / max(expected, 1)
+	m.spread += weight * (min(surprise, 25*max(m.spread, 1)) - m.spread) // batches of thousands make it large
 }
 
 // sloLead is the seconds from asking for a worker to its first work.
@@ -201,6 +230,8 @@ func (m *sloLead) outstanding(age float64) { m.waiting = age }
 // Memory of the arrivals.
 const (
 	levelMemory  = 60.0      // seconds that make up the level
+	latelyChecks = 2         // checks that make up what came lately
+	surely       = 1.2       // standard deviations beyond which what came lately is no chance
 	excessMemory = 24 * 3600 // seconds that the histogram of excess reaches back
 	excessBins   = 96
 	excessStep   = 0.25
@@ -210,7 +241,7 @@ const (
 // sloLevel is the arrivals per second and how far a reading's arrivals exceeded what was expected of them.
 type sloLevel struct {
 	sum, weight float64 // exponential memory of arrivals and of the seconds they came in
-	newSum      float64 // the same over about an SLO only
+	newSum      float64 // the same over a few checks only
 	newWeight   float64
 	busyAt      float64 // when a record came last
 	excess      [excessBins]float64
@@ -225,12 +256,20 @@ func (m *sloLevel) perSecond() float64 {
 	return m.sum / m.weight
 }
 
-// lately is the same over a shorter time, about an SLO.
+// lately is the same over a shorter time.
 func (m *sloLevel) lately() float64 {
 	if m.newWeight <= 0 {
 		return 0
 	}
 	return m.newSum / m.newWeight
+}
+
+// between is what the arrivals of the next check are to be expected between, in workers: at the level, unless what came
+// lately is less, or more, than chance allows.
+func (m *sloLevel) between(rate, check float64) (low, high float64) {
+	level, lately := m.perSecond()/rate, m.lately()/rate
+	chance := surely * math.Sqrt(level/rate/(2*latelyChecks*check))
+	return min(level, lately+chance), max(level, lately-chance)
 }
 
 func (m *sloLevel) learn(arrived int, dt, rate, short float64) {
@@ -343,4 +382,52 @@ func (m *sloGaps) learn(dt, check, slo float64) {
 	if gap := dt - 1.5*check; gap > m.usual && dt <= slo+check {
 		m.usual += gapGain * (gap - m.usual)
 	}
+}
+
+// sloBegun is the work already done on records that are not finished, where the pool does not tell what its workers do. Where
+// a record takes long, that is much of what is left to do.
+type sloBegun struct {
+	records float64 // worth of such work; never more than one record, whatever they are
+	proven  int     // readings in a row that agree with it
+	doubts  int     // how often one did not
+}
+
+const (
+	begunNeeds  = 20   // readings that have to agree before it is believed; twice as many after each doubt
+	begunDoubts = 8    // doubts that count
+	begunNoise  = 0.05 // records by which rounding may be off
+)
+
+// learn compares what the workers can do with what they have completed: what is left over is begun.
+func (m *sloBegun) learn(r, previous sloReading, rate, missing float64) {
+	if r.waiting == 0 || rate <= 0 {
+		m.records = 0
+		return
+	}
+	working := max(0, float64(min(r.ready, previous.ready))-missing)
+	done := working * r.dt * rate
+	if previous.waiting == 0 {
+		// They have worked since the front came. Waits are told in whole seconds, from the one in which it came.
+		done = working * min(r.dt, r.oldest+1) * rate
+		m.records = 0
+	}
+	left := m.records + done - float64(r.completed)
+	// A record more than was completed should have been. Unless nothing waited for a while in between, somebody works less
+	// than was thought.
+	if left > 1+begunNoise && float64(previous.waiting) > done {
+		m.records, m.proven, m.doubts = 0, 0, min(m.doubts+1, begunDoubts)
+		return
+	}
+	if r.completed > 0 {
+		m.proven++
+	}
+	m.records = min(max(left, 0), 1)
+}
+
+// value is the work, in records; 0 while it is not known well.
+func (m *sloBegun) value() float64 {
+	if m.proven < begunNeeds<<m.doubts {
+		return 0
+	}
+	return m.records
 }

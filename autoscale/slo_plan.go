@@ -8,16 +8,25 @@ import (
 const (
 	// dueWithin says where in the span between two readings the records of a cohort are taken to have come, as a share
 	// of it: about the middle, as nobody saw it. Later is cheaper, and wrong for bursts at the beginning of the span.
-	dueWithin = 0.65
+	dueWithin = 0.7
 
-	// idleAhead is how many checks of work the queue has to hold for each worker; those beyond that will soon be idle.
-	idleAhead = 1.5
+	// How many checks of work have to wait, or be in hand, for each worker; those beyond that will soon be idle.
+	idleAhead = 2.5
+	handAhead = 1.5
 
-	crowdedFrom    = 0.6 // share of the largest pool that the level needs, from which on records are done earlier
-	crowdedRamp    = 0.2 // as much more, and the reserve is at its largest
-	crowdedReserve = 0.5 // share of the room that a new worker has
-	gapReserve     = 0.5 // share of the time that the policy was blind
-	mostReserve    = 0.6 // share of the room, for both
+	// The part of a worker that arrivals need from which on a whole one stays for it: while something waits, and when nothing
+	// does, so that it is idle in between.
+	keepPart = 0.3
+	keepIdle = 0.6
+
+	justCame = 0.1 // share of what the workers do in a check, that waits although somebody is idle
+
+	crowdedFrom    = 0.6  // share of the largest pool that the level needs, from which on records are done earlier
+	crowdedRamp    = 0.2  // as much more, and the reserve is at its largest
+	crowdedReserve = 0.5  // share of the room that a new worker has
+	gapReserve     = 0.5  // share of the time that the policy was blind
+	leadReserve    = 0.04 // share of the lead beyond a check
+	mostReserve    = 0.6  // share of the room, for all of them
 )
 
 // sloScene is everything one plan is made from.
@@ -32,6 +41,7 @@ type sloScene struct {
 	level   float64 // arrivals in workers
 	load    float64 // unfinished work that can be worked on, in worker-seconds
 	held    float64 // unfinished work, the oldest, that cannot
+	begun   float64 // work already done on unfinished records
 	reserve float64 // seconds before its deadline that a record shall be done
 	floor   float64 // workers that unseen arrivals need
 }
@@ -80,18 +90,23 @@ func (s *SLO) scene(r sloReading) sloScene {
 	v.first = s.slo - v.lead - s.check
 	v.level = s.level.perSecond() / v.rate
 	v.held = float64(min(r.held, r.depth)) / v.rate
-	v.load = float64(r.depth)/v.rate - v.held
+	v.begun = s.begun.value() / v.rate
+	v.load = max(0, float64(r.depth)/v.rate-v.held-v.begun)
 	v.reserve = s.reserve(v)
 	return v
 }
 
 // reserve is how much earlier than its deadline work is planned to be done: where the pool is near its maximum, it could
-// not grow for what comes next, and where readings were lost lately, it may see that late. Working earlier costs
-// nothing, as long as there is work.
+// not grow for what comes next; where readings were lost lately, it may see that late; where starts are slow, so is help when
+// workers become slower; and at the very beginning nothing is known of what may come. Working earlier costs nothing, as
+// long as there is work.
 func (s *SLO) reserve(v sloScene) float64 {
-	crowded := min(max(v.level/float64(v.r.max)-crowdedFrom, 0)/crowdedRamp, 1)
 	room := max(0, v.first) // more would leave a new worker no time
-	return min(crowdedReserve*crowded*room+gapReserve*s.gaps.usual, mostReserve*room)
+	if v.r.now < s.hurried {
+		return mostReserve * room
+	}
+	crowded := min(max(v.level/float64(v.r.max)-crowdedFrom, 0)/crowdedRamp, 1)
+	return min(leadReserve*max(0, v.lead-s.check)+crowdedReserve*crowded*room+gapReserve*s.gaps.usual, mostReserve*room)
 }
 
 // planBlind is for the time before the first completion: a worker at a time.
@@ -156,7 +171,7 @@ func (s *SLO) leastRoom(v sloScene) float64 {
 // walk goes through the cohorts and finds the deadline that asks for most.
 func (s *SLO) walk(v sloScene) sloNeed {
 	need := sloNeed{slack: s.slo}
-	work := -v.held
+	work := -v.held - v.begun
 	for i := range s.queue.count {
 		c := s.queue.at(i)
 		if work += c.records / v.rate; work > 0 {
@@ -253,11 +268,33 @@ func (s *SLO) shrink(v sloScene, need sloNeed) Proposal {
 	return s.propose(v, need, sloShrink, size-surplus, fmt.Sprintf("%s, and %d would be idle: down by %d", fine, surplus, surplus))
 }
 
+// stay is the workers that arrivals keep busy. While work waits, as many stay as are needed for what usually comes, so that
+// the queue does not fill at once; when somebody is idle, as many as will be busy for sure.
+func (s *SLO) stay(v sloScene) float64 {
+	low, high := s.level.between(v.rate, s.check)
+	if s.idle(v) {
+		return math.Floor(low + 1 - keepIdle)
+	}
+	return math.Floor(high + 1 - keepPart)
+}
+
+// idle tells whether some worker finds nothing to do. The little that waits may just have come.
+func (s *SLO) idle(v sloScene) bool {
+	if s.crew != nil && s.crew.resting > 0 {
+		return true
+	}
+	return float64(v.r.waiting-v.r.held) <= justCame*v.working*v.rate*s.check
+}
+
+// busyWith is the workers that so many unfinished records keep busy. What is in hand cannot be given to others.
+func (s *SLO) busyWith(v sloScene, records float64) float64 {
+	inHand := min(float64(v.r.inHand()), records)
+	return (inHand/handAhead + (records-inHand)/idleAhead) / v.rate / s.check
+}
+
 // goal is the workers below which nobody would be idle.
 func (s *SLO) goal(v sloScene) float64 {
-	arrivals := min(v.level, s.level.lately()/v.rate)
-	calm := arrivals - s.calm.below()*math.Sqrt(v.level)
-	floor := max(float64(v.r.min), v.load/(idleAhead*s.check), v.floor, calm)
+	floor := max(float64(v.r.min), s.busyWith(v, v.load*v.rate), v.floor, s.stay(v))
 	if v.r.depth > 0 && s.lack.missing > 0 {
 		floor = max(floor, s.lack.missing+1) // the youngest leave first, and those stuck stay
 	}
@@ -300,17 +337,18 @@ func (s *SLO) removable(v sloScene) int {
 	return min(v.r.ready, int(s.spare(v, 0)))
 }
 
-// spare is how many workers' worth, from the given second on, could be missed. What is late already has no deadline any
+// spare is how many workers' worth, from the given second on, could be missed, even if all of a cohort came as early as it
+// can have: whoever stays a little longer costs little, and whoever has left is missed for a lead. What is late already has no deadline any
 // more; it is to be done twice as fast as when workers are started for it, so that nobody goes back and forth.
 func (s *SLO) spare(v sloScene, from float64) float64 {
 	most := float64(sloMost)
-	work := -v.held
+	work := -v.held - v.begun
 	for i := range s.queue.count {
 		c := s.queue.at(i)
 		if work += c.records / v.rate; work <= 0 {
 			continue
 		}
-		d := s.dueIn(v, c)
+		d := s.dueIn(v, c) - v.within*(c.to-c.from)
 		if d <= 0 {
 			d = s.catchUp() / 2
 		}

@@ -264,9 +264,10 @@ func ExampleSLO() {
 		Timeline: func(r simulate.Row) { fmt.Printf("%2ds: %d, %s\n", r.Second, r.Size, r.Reason) },
 	})
 	// Output:
-	//  0s: 7, deadline of 119 records in 30.0s needs 6 more
-	//  5s: 7, all deadlines met with 13.0s to spare
-	// 10s: 7, all deadlines met with 13.0s to spare
-	// 15s: 2, all deadlines met with 13.0s to spare, and 5 would be idle: down by 5
-	// 20s: 1, all deadlines met with 8.0s to spare, and 1 would be idle: down by 1
+	//  0s: 10, deadline of 119 records in 30.0s needs 11 more, of which max size 10 leaves 9
+	//  5s: 6, all deadlines met with 18.1s to spare, and 4 would be idle: down by 4
+	// 10s: 4, all deadlines met with 13.5s to spare, and 2 would be idle: down by 2
+	// 15s: 2, all deadlines met with 10.2s to spare, and 2 would be idle: down by 2
+	// 20s: 1, all deadlines met with 5.5s to spare, and 1 would be idle: down by 1
+	// 25s: 1, all deadlines met with 1.0s to spare
 }

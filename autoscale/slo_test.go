@@ -44,8 +44,8 @@ func TestSLOOptionsNameEveryProblem(t *testing.T) {
 	}
 }
 
-// TestSLODeadlines is the arithmetic, worked by hand. A worker does one record per second, the SLO is 10 s, a check is
-// every second, and one worker is ready.
+// TestSLODeadlines is the arithmetic, worked by hand. A worker does one record per second, the SLO is 10 s, and a check is
+// every second. With a lead of 5 s, 0.16 s are kept in reserve.
 func TestSLODeadlines(t *testing.T) {
 	type wave struct {
 		from, to float64 // seconds; now is 0
@@ -63,15 +63,15 @@ func TestSLODeadlines(t *testing.T) {
 		{"nothing waits", 2, 0, nil, nil, 1, "idle"}, // down by one: floor of MinSize 1
 		{"exactly enough", 2, 0, nil, []wave{{0, 0, 20}}, 2, "met with 0.0s"},
 		{"one record too many", 2, 0, nil, []wave{{0, 0, 21}}, 3, "deadline of 21 records in 10.0s needs 1 more"},
-		{"the same with a lead of 5 s: 10 missing in 5 s", 2, 5, nil, []wave{{0, 0, 30}}, 4, "needs 2 more"},
+		{"the same with a lead of 5 s: 9.3 missing in 4.8 s", 2, 5, nil, []wave{{0, 0, 29}}, 4, "needs 2 more"},
 		{"half of the time is gone", 2, 0, nil, []wave{{-5, -5, 20}}, 4, "deadline of 20 records in 5.0s needs 2 more"},
 		{"the front binds", 2, 0, nil, []wave{{-8, -8, 10}, {0, 0, 1}}, 5, "deadline of 10 records in 2.0s needs 3 more"},
 		{"the back binds", 2, 0, nil, []wave{{-8, -8, 1}, {0, 0, 49}}, 5, "deadline of 50 records in 10.0s needs 3 more"},
-		{"an order is on its way: it works 6 of the 10 s", 2, 5, []sloOrder{{-1, 1}}, []wave{{0, 0, 26}}, 3, "met with 0.0s"},
-		{"an order is not enough", 2, 5, []sloOrder{{-1, 1}}, []wave{{0, 0, 31}}, 4, "needs 1 more"},
+		{"an order is on its way: it works 5.8 of the 9.8 s", 2, 5, []sloOrder{{-1, 1}}, []wave{{0, 0, 25}}, 3, "met with 0.4s"},
+		{"an order is not enough", 2, 5, []sloOrder{{-1, 1}}, []wave{{0, 0, 30}}, 4, "needs 1 more"},
 		{"too late for a start: 40 records in 5 s of a new worker", 2, 9.5, nil, []wave{{-5, -5, 40}}, 5, "40 records will be up to 15.0s late: catching up needs 3 more"},
 		{"all of it is late: done in half an SLO", 2, 0, nil, []wave{{-20, -20, 20}}, 4, "20 records will be up to 20.0s late: catching up needs 2 more"},
-		{"most of a span is due before its end", 2, 0, nil, []wave{{-4, 0, 24}}, 3, "deadline of 24 records in 8.6s needs 1 more"},
+		{"most of a span is due before its end", 2, 0, nil, []wave{{-4, 0, 24}}, 3, "deadline of 24 records in 8.8s needs 1 more"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
