@@ -147,6 +147,7 @@ const (
 	ClampCooldown = "cooldown"      // the threshold policy waits after an action
 	ClampBudget   = "budget"        // the [Budget] could not pay for more
 	ClampGovernor = "governor"      // the [Governor] found that more would not help
+	ClampSeasonal = "seasonal"      // the [Seasonal] policy has workers ready for what comes at this time
 	ClampUnknown  = "depth_unknown" // without a depth the present size stays
 	ClampMinSize  = "min_size"      // raised to Options.MinSize
 	ClampMaxSize  = "max_size"      // lowered to Options.MaxSize

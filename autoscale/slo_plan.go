@@ -212,7 +212,7 @@ func (s *SLO) weigh(v sloScene, need *sloNeed, work, d float64) {
 
 // foresee provides for arrivals that could not be rescued any more once they are seen.
 func (s *SLO) foresee(v *sloScene, need *sloNeed) {
-	window := min(s.check, v.lead/10) - v.first
+	window := s.foresight(*v)
 	if window <= 0 || s.level.weight <= 0 {
 		return
 	}

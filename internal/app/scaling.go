@@ -99,6 +99,15 @@ func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.
 	if slo, ok := p.(*autoscale.SLO); ok {
 		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
 		restore(a, kept, "slo", slo.Restore)
+		if c.Policy.Seasonal {
+			seasonal, err := autoscale.NewSeasonal(slo)
+			if err != nil {
+				return nil, err
+			}
+			m.parts = append(m.parts, part{"seasonal", func() any { return seasonal.State() }})
+			restore(a, kept, "seasonal", seasonal.Restore)
+			p = seasonal
+		}
 	}
 	if c.Policy.Governor && c.Policy.Name == "slo" {
 		g, err := autoscale.NewGovernor(p, autoscale.GovernorOptions{CheckInterval: c.Autoscale.CheckInterval})

@@ -14,7 +14,7 @@ import (
 )
 
 // sloSettings are the settings of slo that --set knows. What it has to achieve has flags.
-var sloSettings = []string{"startup", "late_share", "max_reversals"}
+var sloSettings = []string{"startup", "late_share", "max_reversals", "seasonal"}
 
 // choosePolicies builds a fresh policy for each name.
 func (s *simulation) choosePolicies() error {
@@ -116,6 +116,9 @@ func (s *simulation) newPolicy(name string, settings rivals.Settings) (autoscale
 		if err != nil {
 			return nil, fmt.Errorf("policy slo: %w", err)
 		}
+		if seasonal, _ := strconv.ParseBool(settings["seasonal"]); seasonal {
+			return autoscale.NewSeasonal(p)
+		}
 		return p, nil
 	default:
 		return rivals.New(name, settings)
@@ -136,6 +139,8 @@ func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, err error) {
 			o.LateShare, err = strconv.ParseFloat(value, 64)
 		case "max_reversals":
 			o.MaxReversals, err = strconv.Atoi(value)
+		case "seasonal":
+			_, err = strconv.ParseBool(value)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("--set slo.%s=%s: %w", key, value, err))

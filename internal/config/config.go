@@ -91,6 +91,7 @@ type PolicyConfig struct {
 	SLO          time.Duration   // longest wait that a record may have, for the slo policy
 	MaxReversals int             // changes of direction per hour that slo may make; 0 sets no limit
 	Governor     bool            // whether slo is kept from analyzers that bring nothing
+	Seasonal     bool            // whether slo has workers ready for what repeats by day and week
 	WorkerHours  int             // in any 24 hours, for any policy; 0 sets no limit
 	League       []string        // policies that are compared with the one in charge
 	State        string          // file that keeps what was learned; empty is the caller's choice

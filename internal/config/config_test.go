@@ -104,7 +104,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"partitions": "7", "lease": "45s", "max-bytes": "1GB", "max-body-bytes": "3MiB", "max-record-bytes": "2KiB", "max-batch-bytes": "64KiB",
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
-		"policy": "kpa", "governor": "false", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
+		"policy": "kpa", "governor": "false", "seasonal": "true", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
 		"token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
 		"policy-settings": "down_window=30s,target=20",
 	}

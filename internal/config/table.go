@@ -220,6 +220,8 @@ var policySettings = []setting{
 		func(c *Config) field { return whole(&c.Policy.MaxReversals, 0, 0) }},
 	{"governor", Policy, "keep the slo policy from starting analyzers that bring no more throughput",
 		func(c *Config) field { return truth(&c.Policy.Governor) }},
+	{"seasonal", Policy, "let the slo policy have analyzers ready for what came on both of the last two days, or weeks, at this time, where starting them takes longer than slo",
+		func(c *Config) field { return truth(&c.Policy.Seasonal) }},
 	{"worker-hours", Policy, "most analyzer-hours in any 24 hours, whatever the policy; min_size is kept all the same; 0 sets no limit",
 		func(c *Config) field { return whole(&c.Policy.WorkerHours, 0, 0) }},
 	{"dry-run", Policy, "decide and explain, and leave the pool as it is",
