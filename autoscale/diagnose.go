@@ -89,7 +89,8 @@ func (d diagnosis) notUp() []Finding {
 	if len(d.rows) == 0 {
 		return []Finding{answer(QuestionNotUp, "There are no decisions yet.")}
 	}
-	causes := []cause{d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps()}
+	causes := []cause{d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps(),
+		d.tooLate(), d.rateUnknown()}
 	causes = slices.DeleteFunc(causes, func(c cause) bool { return len(c.rows) == 0 })
 	slices.SortStableFunc(causes, func(a, b cause) int { return cmp.Compare(len(b.rows), len(a.rows)) })
 	if len(causes) == 0 {
@@ -121,7 +122,7 @@ func (d diagnosis) nothingKeptItDown() Finding {
 func (d diagnosis) atMax() cause {
 	return cause{
 		rows: d.filter(func(r Decision) bool {
-			return wantsUp(r) && r.Action == ActionHold && r.Size >= d.o.MaxSize && !hasClamp(r, ClampPaused) && !hasClamp(r, ClampForced) &&
+			return (wantsUp(r) || needsMore(r)) && r.Action == ActionHold && r.Size >= d.o.MaxSize && !hasClamp(r, ClampPaused) && !hasClamp(r, ClampForced) &&
 				!outsideLimit(r)
 		}),
 		finding: func(n int) Finding {
@@ -446,7 +447,6 @@ func (d diagnosis) calmSwings(f *Finding) {
 	}
 }
 
-// answer is a finding without a problem.
 // counted writes "1 up" and "2 ups".
 func counted(n int, what string) string {
 	if n != 1 {
@@ -455,6 +455,7 @@ func counted(n int, what string) string {
 	return fmt.Sprint(n, " ", what)
 }
 
+// answer is a finding without a problem.
 func answer(question, format string, args ...any) Finding {
 	return Finding{Question: question, Answer: fmt.Sprintf(format, args...), Evidence: []string{}}
 }
