@@ -287,7 +287,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// BenchmarkLook is one second's work for all viewers, with 200 analyzers and a full ledger.
+// BenchmarkLook is one second's work for all viewers, with 200 analyzers. Of the ledger, however long, only its end is looked at.
 func BenchmarkLook(b *testing.B) {
 	mem, err := memory.New(memory.Options{})
 	if err != nil {
