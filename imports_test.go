@@ -56,6 +56,8 @@ var bans = []struct {
 		"the history is numbers in files; who counts them and who reads them is not its business"},
 	{"internal/dashboard", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the page knows the HTTP API only, like everybody else's"},
+	{"internal/top", []string{"internal/app", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
+		"whoever watches from a terminal knows the HTTP API only"},
 	{"internal/app", []string{"internal/cli"},
 		"the command line calls the application"},
 }
@@ -66,6 +68,8 @@ var behind = map[string]string{
 	"github.com/chromedp/":                 "nobody", // tests only
 	"github.com/prometheus/":               "internal/api",
 	"github.com/spf13/cobra":               "internal/cli",
+	"charm.land/bubbletea/":                "internal/top",
+	"github.com/charmbracelet/x/ansi":      "internal/top",
 	"golang.org/x/image":                   "internal/chart",
 	"go.yaml.in/yaml":                      "internal/config",
 	"golang.org/x/sync/semaphore":          "distributor",

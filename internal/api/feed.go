@@ -104,8 +104,7 @@ func (f *feed) look(ctx context.Context, now time.Time) {
 	f.count(sampleOf(st, now))
 	f.tellDecisions()
 	live := Live{Stats: st, Time: now.UTC(), Boot: f.boot, Rates: f.rates()}
-	live.KeepingUp = keepingUp(live, f.s.slo())
-	live.Health = healthOf(live)
+	live.Judge()
 	f.mu.Lock()
 	f.latest = live.Rates
 	f.mu.Unlock()

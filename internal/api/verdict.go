@@ -19,6 +19,12 @@ type Health struct {
 	Reasons []string `json:"reasons"` // for people, the worst first; empty where all is well
 }
 
+// Judge fills in what follows from the statistics and the rates.
+func (l *Live) Judge() {
+	l.KeepingUp = keepingUp(*l, time.Duration(l.SLO*float64(time.Second)))
+	l.Health = healthOf(*l)
+}
+
 // keepingUp judges by the oldest wait where there is an SLO, and by what comes and goes elsewhere.
 func keepingUp(l Live, slo time.Duration) Verdict {
 	q := l.QueueStats
