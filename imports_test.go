@@ -56,6 +56,8 @@ var bans = []struct {
 		"the history is numbers in files; who counts them and who reads them is not its business"},
 	{"internal/dashboard", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the page knows the HTTP API only, like everybody else's"},
+	{"internal/doctor", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"a look at the machine needs nothing of what will run on it"},
 	{"internal/top", []string{"internal/app", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"whoever watches from a terminal knows the HTTP API only"},
 	{"internal/app", []string{"internal/cli"},

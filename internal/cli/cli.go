@@ -111,7 +111,7 @@ many analyzers as the backlog needs.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{withSuggestion(cmd, err)} })
 	root.AddCommand(
 		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(), tuneCommand(),
-		statsCommand(), topCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
+		statsCommand(), topCommand(), doctorCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
 	)
 	return root
 }
