@@ -154,6 +154,6 @@ func (f *Facts) compareClocks(ctx context.Context) {
 	}
 	resp.Body.Close()
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		f.ClockOff, f.ClockKnown = at.Sub(time.Now()).Round(time.Second), true
+		f.ClockOff, f.ClockKnown = time.Until(at).Round(time.Second), true
 	}
 }
