@@ -243,7 +243,7 @@ func TestHealth(t *testing.T) {
 		{"dead letters", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3}}}, "warning", "3 records in the dead letters"},
 		{"nearly full", Live{Stats: Stats{QueueStats: &QueueStats{Bytes: 90, LimitBytes: 100}}}, "warning", "90 % full"},
 		{"dead letters and no queue", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3, Problem: "no space left"}}}, "critical", "no space left"},
-		{"stuck", Live{Stats: Stats{Pool: &analyzer.Stats{Stuck: 2}}}, "warning", "2 analyzers are stuck"},
+		{"stuck", Live{Stats: Stats{Pool: &analyzer.Stats{Stuck: 2}}}, "warning", "2 analyzers stuck"},
 		{"no work", Live{Stats: Stats{Pool: &analyzer.Stats{LeaseError: "refused"}}}, "critical", "refused"},
 		{"paused", Live{Stats: Stats{Autoscaler: &autoscale.Stats{Paused: true}}}, "warning", "paused"},
 		{"pushed back", Live{Rates: Rates{PushedBack: 0.2}}, "warning", "0.2 requests/s are pushed back"},

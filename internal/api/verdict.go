@@ -111,7 +111,7 @@ func healthOf(l Live) Health {
 			say("critical", "no work can be had: %s", p.LeaseError)
 		}
 		if p.Stuck > 0 {
-			say("warning", "%d analyzers are stuck on a batch", p.Stuck)
+			say("warning", "%s stuck on a batch", analyzers(p.Stuck))
 		}
 	}
 	if a := l.Autoscaler; a != nil {

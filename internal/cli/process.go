@@ -46,7 +46,7 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 			debug.SetMemoryLimit(c.MemoryLimit)
 		}
 		if w := cmd.ErrOrStderr(); isTerminal(w) {
-			o.Listening = func(address string) { welcome(w, role, address) }
+			o.Listening = func(address string) { welcome(w, role, address, c.BasePath) }
 		}
 		a, err := app.New(cmd.Context(), o)
 		if err != nil {
@@ -64,13 +64,13 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 }
 
 // welcome says what to do next, to somebody at a terminal.
-func welcome(w io.Writer, role app.Role, address string) {
+func welcome(w io.Writer, role app.Role, address, base string) {
 	_, port, _ := net.SplitHostPort(address)
-	url := "http://localhost:" + port
+	url := "http://localhost:" + port + base
 	if role != app.Analyze {
 		fmt.Fprintf(w, "  send:  curl --data-binary @app.log %s/v1/records\n", url)
 	}
-	fmt.Fprintf(w, "  look:  sluice stats --watch --distributor %s\n  why:   sluice decisions --distributor %s\n  stop:  Ctrl-C\n", url, url)
+	fmt.Fprintf(w, "  look:  %s/ in a browser, or sluice top --distributor %s\n  why:   sluice decisions --distributor %s\n  stop:  Ctrl-C\n", url, url, url)
 }
 
 // isDefault says whether nobody has set a setting.
