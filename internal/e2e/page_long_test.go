@@ -49,7 +49,7 @@ const hours = `(async (from, to) => {
 		tell('v1/events', 'decisions', { decisions: [decision] });
 		for (let i = 0; i < 3; i++) tell('v1/tail', 'record', { time, severity: 'INFO', service: 's' + (s % 9), body: 'record ' + i + ' of second ' + s, edge: 'in', line: { body: 'record ' + i + ' of second ' + s, more: 'x'.repeat(200) } });
 		if (s % 10 === 0) tell('v1/events', 'point', {});
-		if (s % 300 === 0) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+		if (s % 500 === 0) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
 	}
 	return true;
 })`

@@ -50,21 +50,34 @@ func TestPictures(t *testing.T) {
 				b.click(".dead tr.group .disclose")
 				b.await("the letters", `document.querySelectorAll('.dead tr.letter').length > 0`)
 			}
-			picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-			if err != nil {
-				t.Fatal(err)
-			}
-			small, err := withPalette(picture)
-			if err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(folder, fmt.Sprintf("dashboard-%s-%s.png", screen, view.name))
-			if err := os.WriteFile(path, small, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%s: %d kB", path, len(small)/1000)
+			b.picture(filepath.Join(folder, fmt.Sprintf("dashboard-%s-%s.png", screen, view.name)), chromedp.CaptureScreenshot())
+		}
+		if view.name == "light" {
+			b.visit("http://sluice.example", "autoscaler")
+			b.await("the settings", `document.querySelector('#set-slo_seconds').value === '10'`)
+			b.enter("#set-slo_seconds", "4")
+			b.button(".settings", "Preview")
+			b.await("the preview and the league", `document.querySelectorAll('.preview path.line').length === 2 && document.querySelectorAll('.league tbody tr').length > 2`)
+			b.picture(filepath.Join(folder, "dashboard-preview-light.png"), chromedp.Screenshot(chromedp.CSS(".autoscaler > .cards:last-child")))
 		}
 	}
+}
+
+// picture takes one and writes it to a file.
+func (b *tab) picture(path string, take chromedp.Action[[]byte]) {
+	b.t.Helper()
+	picture, err := chromedp.Run(b.ctx, take)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	small, err := withPalette(picture)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, small, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Logf("%s: %d kB", path, len(small)/1000)
 }
 
 // warmUp is how long the load runs before the first picture: so long that the shortest chart is full.

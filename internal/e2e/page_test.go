@@ -225,7 +225,7 @@ func pageTail(t *testing.T, b *tab) {
 	if after := where(); after != before {
 		t.Errorf("what somebody reads has moved from %.60q to %.60q", before, after)
 	}
-	b.button(".logbox", eval[string](b, `document.querySelector('.fresh').textContent`))
+	b.click(".logbox .fresh")
 	b.await("the newest again", `document.querySelector('.fresh').hidden && !document.querySelector('.log .open')`)
 
 	b.enter("#tail-q", "payment")

@@ -27,6 +27,9 @@ const factNames = {
   rate_per_second: 'one analyzer does', arrivals_per_second: 'arrivals', lead_seconds: 'a start takes', slack_seconds: 'time to spare', effective_workers: 'analyzers at work',
   missing_workers: 'without effect', arrivals_workers: 'needed for arrivals', deadline_records: 'records due', deadline_seconds: 'due within',
 };
+// What people ask for first; the rest is a click away.
+const firstFacts = ['rate_per_second', 'arrivals_per_second', 'deadline_records', 'deadline_seconds', 'slack_seconds', 'lead_seconds'];
+
 const factName = (name) => factNames[name] || name.replace(/_(seconds|per_second)$/, '').replaceAll('_', ' ');
 
 const kindOf = (d) => (d.action === 'up' ? 'up' : d.action === 'down' ? 'down' : 'note');
@@ -44,7 +47,8 @@ export function make() {
   const because = h('p', { class: 'because' });
   const [more, fewer] = [h('p'), h('p')];
   const binding = h('span', { class: 'badge' });
-  const facts = h('dl', { class: 'facts' });
+  const [facts, moreFacts] = [h('dl', { class: 'facts' }), h('dl', { class: 'facts' })];
+  const moreBox = h('details', null, h('summary', null, 'What else it believed'), moreFacts);
   const steer = steering();
   const form = settings();
 
@@ -64,7 +68,7 @@ export function make() {
         h('h2', null, 'Backlog and pool', h('div', { class: 'segments', role: 'group', 'aria-label': 'Backlog as' }, byWait, byDepth), range.root), chart.root),
       h('section', { class: 'card explain', 'aria-label': 'Why this many' },
         h('h2', null, 'Why this many?', binding), answer, because,
-        h('h3', null, 'Why not more?'), more, h('h3', null, 'Why not fewer?'), fewer, facts)),
+        h('h3', null, 'Why not more?'), more, h('h3', null, 'Why not fewer?'), fewer, facts, moreBox)),
     h('div', { class: 'cards main' },
       h('section', { class: 'card', 'aria-label': 'Decisions' },
         h('h2', null, 'Decisions', h('label', { class: 'check' }, moving, ' only changes')),
@@ -93,8 +97,14 @@ export function make() {
     text(fewer, sentence((asked && asked.why_not_fewer) || none));
     show(binding, asked && asked.binding);
     if (asked) text(binding, `bound by ${bindings[asked.binding] || asked.binding}`);
-    const list = Object.entries((asked && asked.facts) || {}).filter(([k]) => k !== 'slo_seconds').slice(0, 10);
-    pooled(facts, list.flatMap(([k, v]) => [factName(k), factText(k, v)]), (_, i) => h(i % 2 ? 'dd' : 'dt'), (node, v) => text(node, v));
+    const known = Object.entries((asked && asked.facts) || {}).filter(([k]) => k !== 'slo_seconds');
+    const preferred = known.filter(([k]) => firstFacts.includes(k)).sort(([a], [b]) => firstFacts.indexOf(a) - firstFacts.indexOf(b));
+    const head = preferred.length ? preferred : known.slice(0, 6);
+    const rest = known.filter((f) => !head.includes(f)).slice(0, 30);
+    for (const [dl, list] of [[facts, head], [moreFacts, rest]]) {
+      pooled(dl, list.flatMap(([k, v]) => [factName(k), factText(k, v)]), (_, i) => h(i % 2 ? 'dd' : 'dt'), (node, v) => text(node, v));
+    }
+    show(moreBox, rest.length > 0);
   }
 
   function paintLeague(v, e) {
@@ -151,8 +161,8 @@ export function make() {
       : set.policy === 'threshold' ? [{ v: set.scale_up_threshold, name: `grows at ${short(set.scale_up_threshold)}`, cls: 'deadline' },
         { v: set.scale_down_threshold, name: `shrinks at ${short(set.scale_down_threshold)}`, cls: 'low', below: true }] : [];
     const top = showing === 'wait'
-      ? { title: 'oldest wait', format: duration, least: 1, whole: true, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }], limits }
-      : { title: 'records waiting', format: short, least: 1, whole: true, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }], limits };
+      ? { title: 'oldest wait', format: duration, least: 1, kind: 'time', lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }], limits }
+      : { title: 'records waiting', format: short, least: 1, kind: 'whole', lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }], limits };
     const size = pick(all, 'size');
     const at = (t) => {
       let v = null;
@@ -167,7 +177,7 @@ export function make() {
     chart.update({
       from: to - store.range, to, gap: gap(), marks,
       panels: [{ ...top, height: 11.5, small: 7 },
-        { title: 'analyzers', height: 12.5, small: 8, least: 1, whole: true, format: short,
+        { title: 'analyzers', height: 12.5, small: 8, least: 1, kind: 'whole', format: short,
           lines: [{ name: 'actual', cls: 'c-size', points: size, fill: true, step: true }, { name: 'desired', cls: 'c-want', points: pick(all, 'want'), step: true }],
           limits: [{ v: scaler.max_size, name: `max ${scaler.max_size}` }, { v: scaler.min_size, name: `min ${scaler.min_size}`, always: true, below: false }] }],
     });

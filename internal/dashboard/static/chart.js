@@ -4,19 +4,22 @@
 import { h, s, attr, text, show, pooled, keyed } from './dom.js';
 import { clock, day } from './format.js';
 
-/** ticks returns round numbers from 0 up to at least most, about n of them. */
-export function ticks(most, n, whole) {
+const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+
+/** ticks returns round numbers from 0 up to at least most, about n of them. kind 'whole' leaves out parts, 'time' takes steps that
+ * people count seconds in. */
+export function ticks(most, n, kind) {
   if (!(most > 0)) return [0, 1];
   const rough = most / n;
+  const timely = kind === 'time' && rough > 1 ? timeSteps.find((v) => v >= rough * 0.999) : 0;
   const power = 10 ** Math.floor(Math.log10(rough));
   let step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((v) => v >= rough * 0.999);
-  if (whole) step = Math.max(1, Math.ceil(step));
+  if (kind === 'whole') step = Math.max(1, Math.ceil(step));
+  if (timely) step = timely;
   const out = [];
   for (let i = 0; i * step < most + step * 0.98; i++) out.push(i * step);
   return out;
 }
-
-const timeSteps = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
 function timeTicks(from, to, n) {
   const step = timeSteps.find((v) => (to - from) / v <= n) || 172800;
@@ -70,7 +73,7 @@ function area(points, x, y, gap, stepped) {
 const shapes = { up: 'M0-5L5 4H-5Z', down: 'M0 5L5-4H-5Z', note: 'M0-4.5L4.5 0 0 4.5-4.5 0Z' };
 
 /** Chart draws into an element. The option grow says how many rem the rest of the screen takes: of what a tall screen has
- * beyond that, the chart takes its share. spec of update: {from, to, gap, panels: [{title, height, whole, most, format, lines, limits}],
+ * beyond that, the chart takes its share. spec of update: {from, to, gap, panels: [{title, height, kind, least, format, lines, limits}],
  * marks: [{t, v, kind, title, text}]}; a line is {name, cls, points: [[t, v]], step, fill}, a limit {v, name, cls}. */
 export class Chart {
   constructor(label, options = {}) {
@@ -119,7 +122,7 @@ export class Chart {
       let most = p.least || 0;
       for (const line of p.lines) for (const [t, v] of line.points) if (t >= spec.from && v > most) most = v;
       for (const l of p.limits || []) if (l.always || l.v <= most * 1.6) most = Math.max(most, l.v);
-      const marksAt = ticks(most, Math.max(2, Math.min(6, Math.round(height / (2.1 * em)))), p.whole);
+      const marksAt = ticks(most, Math.max(2, Math.min(6, Math.round(height / (2.1 * em)))), p.kind);
       const full = marksAt[marksAt.length - 1];
       this.geometry.push({ p, y0, y1, title: top + 0.9 * em, at: marksAt, y: (v) => y1 - (Math.min(v, full * 1.02) / full) * (y1 - y0), full });
       top = y1 + 0.9 * em;

@@ -83,20 +83,21 @@ export function make() {
     const edges = (data.edges || []).filter((e) => ids.has(e.from) && ids.has(e.to));
     const name = (id) => (nodes.find((n) => n.id === id) || {}).label || id;
     keyed(labels, edges, (e) => `${e.from}>${e.to}`, () => {
-      const b = h('button', { type: 'button', class: 'edge', onclick: () => tap(tapped && tapped.key === b.key ? null : { ...b.edge, key: b.key }) }, h('b'), h('small'), h('small', { class: 'bad' }));
+      const b = h('button', { type: 'button', class: 'edge', onclick: () => tap(tapped && tapped.key === b.key ? null : { ...b.edge, key: b.key }) }, h('b'), h('small'), h('small'), h('small', { class: 'bad' }));
       return b;
     }, (b, e) => {
       b.edge = e;
       b.key = `${e.from}>${e.to}`;
-      const extra = [e.bytes_per_second ? `${bytes(e.bytes_per_second)}/s` : '', e.lag_seconds ? `lag ${duration(e.lag_seconds)}` : ''].filter(Boolean).join(' · ');
-      const errors = e.errors_per_second > 0 ? `${rate(e.errors_per_second)} errors` : '';
-      text(b.children[0], e.records_per_second === undefined ? none : rate(e.records_per_second));
-      text(b.children[1], extra);
-      text(b.children[2], errors);
-      show(b.children[1], extra);
-      show(b.children[2], errors);
+      const said = [
+        e.records_per_second === undefined ? none : rate(e.records_per_second), e.bytes_per_second ? `${bytes(e.bytes_per_second)}/s` : '',
+        e.lag_seconds ? `waits ${duration(e.lag_seconds)}` : '', e.errors_per_second > 0 ? `${rate(e.errors_per_second)} errors` : '',
+      ];
+      said.forEach((words, i) => {
+        text(b.children[i], words);
+        show(b.children[i], words);
+      });
       attr(b, 'aria-pressed', String(!!tapped && tapped.key === b.key));
-      attr(b, 'aria-label', visible(`${name(e.from)} to ${name(e.to)}: ${b.children[0].textContent}${extra ? `, ${extra}` : ''}${errors ? `, ${errors}` : ''}. Listen here`));
+      attr(b, 'aria-label', visible(`${name(e.from)} to ${name(e.to)}: ${said.filter(Boolean).join(', ')}. Listen here`));
     });
     place(edges);
     if (!begun && labels.firstElementChild) { // begin with what comes in, so that the screen shows at once what a click does

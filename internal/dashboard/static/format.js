@@ -37,12 +37,12 @@ export function bytes(v) {
   return `${Math.round(v)} B`;
 }
 
-/** duration writes seconds as people say them: 0.4 s, 12 s, 3m 20s, 2h 05m, 3d 4h. */
+/** duration writes seconds as people say them: 400 ms, 1.5 s, 12 s, 3m 20s, 2h 05m, 3d 4h. */
 export function duration(v) {
   if (!known(v)) return none;
   if (v < 0) return `-${duration(-v)}`;
   if (v === 0) return '0 s';
-  if (v < 0.0995) return `${three(v * 1000)} ms`;
+  if (v < 0.9995) return `${v < 0.00995 ? three(v * 1000) : Math.round(v * 1000)} ms`;
   if (v < 9.95) return `${v.toFixed(1).replace('.0', '')} s`;
   if (v < 59.5) return `${Math.round(v)} s`;
   const whole = Math.round(v);

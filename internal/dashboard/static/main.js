@@ -86,7 +86,8 @@ function header() {
   const c = element('conn');
   attr(c, 'data-state', conn.state);
   attr(c, 'title', conn.state === 'lost' ? `${conn.text}; what you see is as of then. It connects again by itself.` : 'One message each second');
-  text(c, connWords[conn.state]);
+  text(element('conn-state'), connWords[conn.state]);
+  if (conn.state !== 'lost') text(element('conn-for'), '');
   show(element('readonly'), ui && ui.read_only);
   show(element('signout'), ui && ui.auth && ui.signed_in);
   attr(document.body, 'data-conn', conn.state);
@@ -158,7 +159,7 @@ document.querySelector('.skip').addEventListener('click', (e) => {
 // How long the stream has been away is written each second, also while nothing arrives.
 setInterval(() => {
   if (store.conn.state === 'lost' && !document.hidden) {
-    text(element('conn'), `reconnecting, ${duration(Math.round((Date.now() - store.conn.since) / 1000))}`);
+    text(element('conn-for'), `, ${duration(Math.round((Date.now() - store.conn.since) / 1000))}`);
   }
 }, 1000);
 

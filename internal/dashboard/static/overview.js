@@ -50,11 +50,11 @@ export function make() {
   const bar = h('div', { class: 'stack', 'aria-hidden': 'true' });
   const severities = h('ul', { class: 'split' });
   const services = h('ul', { class: 'top' });
-  const logs = card('What is in my logs?', bar, severities, h('h3', null, 'Most records from'), services);
+  const logs = card('What is in my logs?', bar, h('div', { class: 'splitbox' }, severities), h('h3', null, 'Most records from'), services);
 
   const [inNow, outNow, waitNow, sizeNow] = [0, 0, 0, 0].map(() => h('b'));
-  const flowChart = new Chart('Records in and out over time', { grow: 42 });
-  const backChart = new Chart('Oldest wait, depth and pool size over time', { grow: 42 });
+  const flowChart = new Chart('Records in and out over time', { grow: 37 });
+  const backChart = new Chart('Oldest wait, depth and pool size over time', { grow: 37 });
   const range = ranges(setRange);
 
   const terms = ['accepted', 'completed', 'dead', 'waiting', 'in flight'].map((name) => ({ value: h('b'), name }));
@@ -133,7 +133,7 @@ export function make() {
       attr(li, 'data-level', l);
       text(li.children[1], l === 'other' ? 'no level' : l);
       text(li.children[2], short(sums[l]));
-      text(li.children[3], percent(sums[l] / all));
+      text(li.children[3], percent(sums[l] / all >= 0.01 ? Math.round((100 * sums[l]) / all) / 100 : sums[l] / all));
     });
     const top = totals ? Object.entries(totals.service).sort((a, b) => b[1].records - a[1].records).slice(0, 4) : [];
     const most = top.length ? top[0][1].records : 1;
@@ -221,10 +221,10 @@ export function make() {
     flowChart.update({ from, to, gap: gap(), panels: [{ height: 13.4, small: 9, least: 1, format: short, tell: rate,
       lines: [{ name: 'records in', cls: 'c-in', points: pick(all, 'in'), fill: true }, { name: 'records out', cls: 'c-out', points: pick(all, 'out') }] }] });
     const limit = deadline();
-    const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, whole: true, format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
+    const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, kind: 'time', format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
       limits: limit ? [{ v: limit, name: `SLO ${duration(limit)}`, cls: 'deadline' }] : [] };
-    const depth = { title: 'waiting records', height: 6.6, small: 4.5, least: 1, whole: true, format: short, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }] };
-    const sizes = { title: 'analyzers', height: 4.6, small: 3, least: 1, whole: true, format: short, lines: [{ name: 'analyzers', cls: 'c-size', points: pick(all, 'size'), fill: true, step: true }] };
+    const depth = { title: 'waiting records', height: 6.6, small: 4.5, least: 1, kind: 'whole', format: short, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }] };
+    const sizes = { title: 'analyzers', height: 4.6, small: 3, least: 1, kind: 'whole', format: short, lines: [{ name: 'analyzers', cls: 'c-size', points: pick(all, 'size'), fill: true, step: true }] };
     const panels = [st.depth === undefined ? null : limit ? waits : depth, st.pool ? sizes : null].filter(Boolean);
     if (panels.length) backChart.update({ from, to, gap: gap(), panels });
   }

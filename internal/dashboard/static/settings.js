@@ -182,7 +182,7 @@ export function settings() {
     const all = lines.flatMap((l) => l.points);
     const to = Math.max(...all.map((p) => p[0]));
     chart.update({ from: 0, to, gap: Infinity, clock: (t, step) => (step >= 60 ? `${Math.round(t / 60)} min` : duration(Math.round(t))),
-      panels: [{ height: 7, small: 6, least: 1, whole: true, format: (v) => String(v), lines }] });
+      panels: [{ height: 7, small: 6, least: 1, kind: 'whole', format: (v) => String(v), lines }] });
     const say = [['analyzer-hours', 'cost_worker_hours', (v) => v.toFixed(2), 1], [`later than ${duration(Number(inputs.get('slo_seconds').input.value) || (store.ui && store.ui.slo_seconds))}`, 'late_share', percent, 1], ['wait p99', 'wait_p99_seconds', duration, 1],
       ['most analyzers', 'max_size_used', count, 1], ['scale ups', 'scale_ups', count, 0], ['scale downs', 'scale_downs', count, 0]];
     pooled(rows, say, () => h('tr', null, h('th', { scope: 'row' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' })), (tr, [name, key, write, weight]) => {

@@ -7,7 +7,7 @@ import { store, mayAct, now } from './store.js';
 
 /** steering builds the card. */
 export function steering() {
-  const state = h('p', { class: 'because', role: 'status' });
+  const state = h('p', { class: 'because' });
   const pause = h('button', { type: 'button', onclick: () => act(pause, 'pause', 'The pool keeps its size until you resume.') }, 'Pause');
   const resume = h('button', { type: 'button', class: 'primary', onclick: () => act(resume, 'resume', 'The policy decides again.') }, 'Resume');
   const size = h('input', { id: 'force-size', type: 'number', min: '0', step: '1', required: true, inputmode: 'numeric' });

@@ -121,7 +121,7 @@ export async function loadSeries() {
       })),
     };
     // A process that has just started has little to show: begin with a range that it fills.
-    if (!chosen && store.series.rows.every((r) => r.t > now() - 240)) store.range = 300;
+    if (!chosen && store.series.rows.every((r) => r.t > now() - 700)) store.range = 300;
     chosen = true;
     changed();
   } catch { /* the charts then begin when the page was opened */ }

@@ -62,7 +62,8 @@ export function make() {
     if (!list.length) toast('There is nothing to download yet.');
     else save('sluice-tail.ndjson', 'application/x-ndjson', `${list.map(lineText).join('\n')}\n`);
   } }, 'Download');
-  const status = h('p', { class: 'status', role: 'status' });
+  const status = h('p', { class: 'status' });
+  const spoken = h('p', { class: 'sr', role: 'status' }); // the part of it worth hearing
   const list = h('ol', { class: 'log', role: 'log', 'aria-live': 'off', 'aria-label': 'Records', tabindex: '0' });
   const fresh = h('button', { type: 'button', class: 'fresh primary', hidden: true, onclick: () => follow() });
   const empty = h('p', { class: 'empty' });
@@ -73,7 +74,7 @@ export function make() {
         h('div', { class: 'field search' }, h('label', { for: 'tail-q', class: 'sr' }, 'Filter'), q),
         h('div', { class: 'chips', role: 'group', 'aria-label': 'Levels' }, levelButtons),
         h('div', { class: 'row' }, pause, clear, download)),
-      status, h('div', { class: 'logbox' }, list, empty, fresh)));
+      status, spoken, h('div', { class: 'logbox' }, list, empty, fresh)));
 
   let edge = 'in';
   let paused = false; // by the button
@@ -314,6 +315,7 @@ export function make() {
     show(fresh, still && missed > 0);
     text(fresh, `${plural(missed, 'new record')} ↓`);
     const words = [state === 'open' ? (paused ? 'paused' : reading ? 'holding still while you read' : 'following') : 'connecting again'];
+    text(spoken, words[0]);
     words.push(filtering() ? `${count(kept.list.length)} match` : `${count(kept.list.length)} kept`);
     if (skipped) words.push(`a sample: ${plural(skipped, 'more record')} passed in the last second`);
     text(status, words.join(' · '));
