@@ -43,7 +43,7 @@ bench: build ## the ratios that we promise, side by side in one run
 compare: ## all policies on all traffic: writes docs/comparison.md and docs/images anew
 	$(GO) run ./compare
 
-screenshots: setup ## pictures of the page into docs/images, of a process under load; takes six minutes
+screenshots: setup ## pictures of the page into docs/images, of a process under load; takes seven minutes
 	E2E_PICTURES=$(CURDIR)/docs/images $(GO) test ./internal/e2e -run 'TestPictures$$' -count=1 -v -timeout 20m
 
 generate: ## write generated files anew

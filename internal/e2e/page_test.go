@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/history"
@@ -61,7 +62,7 @@ func past(t *testing.T, data string, span time.Duration, perSecond float64) {
 func TestPage(t *testing.T) {
 	data := t.TempDir()
 	past(t, data, 15*time.Minute, 200)
-	server := serveBinary(t, plain(t), "run", "--data", data, "--handler", "sleep", "--sleep-per-record", "2ms", "--slo", "5s",
+	server := serveBinary(t, plain(t), "run", "--data", data, "--handler", "sleep", "--sleep-per-record", "3ms", "--slo", "4s",
 		"--max-batch-records", "50", "--max-attempts", "1", "--split-after", "1", "--faults")
 	b := browse(t)
 	b.visit(server.url, "overview")
@@ -72,6 +73,7 @@ func TestPage(t *testing.T) {
 	b.run(t, "changes of the pool are marks with a reason", func(t *testing.T) { pageMarks(t, b, server) })
 	b.run(t, "pause, resume, force", func(t *testing.T) { pageSteering(t, b, server) })
 	b.run(t, "settings with a preview", func(t *testing.T) { pageSettings(t, b, server) })
+	b.run(t, "an analyzer drained and another one killed", func(t *testing.T) { pageAnalyzers(t, b, server) })
 	b.run(t, "records pass in the tail, and stand still while somebody reads", func(t *testing.T) { pageTail(t, b) })
 	load.kill()
 	b.run(t, "dead letters are tried again, and dropped after a question", func(t *testing.T) { pageDead(t, b, server) })
@@ -194,7 +196,7 @@ func pageSettings(t *testing.T, b *tab, server *process) {
 		ask(t, "GET", server.url+"/v1/autoscaler/settings", "").decode(t, &s)
 		return s
 	}
-	b.await("the settings", `document.querySelector('#set-slo_seconds').value === '5'`)
+	b.await("the settings", `document.querySelector('#set-slo_seconds').value === '4'`)
 	b.enter("#set-min_size", "40")
 	b.await("what is wrong to be said at its field", `document.querySelector('#set-min_size-problem').innerText.includes('at most 10') && document.querySelector('.settings .primary').disabled`)
 	b.enter("#set-min_size", "3")
@@ -210,6 +212,34 @@ func pageSettings(t *testing.T, b *tab, server *process) {
 		return s.Changed && s.Settings["max_size"] == 9 && s.Settings["min_size"] == 3
 	})
 	b.await("the chart to have the new bounds", `(t => t.includes('max 9') && t.includes('min 3'))(document.querySelector('.autoscaler .chart').textContent)`)
+}
+
+func pageAnalyzers(t *testing.T, b *tab, server *process) {
+	b.screen("analyzers")
+	there := func(id string) bool {
+		for _, r := range server.stats(t).Pool.Analyzers {
+			if r.ID == id && r.State != analyzer.StateDraining {
+				return true
+			}
+		}
+		return false
+	}
+	for _, verb := range []string{"Drain", "Kill"} {
+		b.await("rows", `document.querySelectorAll('.pool tbody tr').length >= 2`)
+		id := eval[string](b, `document.querySelector('.pool tbody tr:not([data-state=draining]) th').textContent`)
+		if !there(id) {
+			t.Fatalf("the page shows %s, which is not in the pool", id)
+		}
+		b.click(fmt.Sprintf(`.pool button[aria-label="%s %s"]`, verb, id))
+		if verb == "Kill" {
+			b.button("dialog", "Kill")
+		}
+		waitFor(t, id+" to go", func() bool { return !there(id) })
+		b.await("it to leave the page", fmt.Sprintf(`![...document.querySelectorAll('.pool tbody tr')].some(r => r.querySelector('th').textContent === %q && r.dataset.state !== 'draining')`, id))
+	}
+	// The headings sort; the direction is told to those who cannot see the arrow.
+	b.button(".pool thead", "Records")
+	b.await("the most records first", `(n => n.length > 1 && n[0] >= n[n.length - 1])([...document.querySelectorAll('.pool tbody td:nth-child(4)')].map(e => parseFloat(e.textContent) * (/k$/.test(e.textContent) ? 1000 : 1))) && document.querySelector('.pool th[aria-sort=descending]').innerText.startsWith('Records')`)
 }
 
 func pageTail(t *testing.T, b *tab) {
