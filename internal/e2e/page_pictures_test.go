@@ -132,7 +132,7 @@ func failures(t *testing.T, server *process) {
 	waitFor(t, "dead letters", func() bool { return server.stats(t).Dead == int64(len(reasons))+1 })
 }
 
-// withPalette writes a picture with its 256 most frequent colours. Screens have few; what smooth letters add is near enough.
+// withPalette writes a picture with 256 colours at most, each pixel as near to what it was as that allows.
 func withPalette(picture []byte) ([]byte, error) {
 	full, err := png.Decode(bytes.NewReader(picture))
 	if err != nil {
@@ -156,9 +156,19 @@ func withPalette(picture []byte) ([]byte, error) {
 		}
 		return int(a.R)<<16 + int(a.G)<<8 + int(a.B) - int(b.R)<<16 - int(b.G)<<8 - int(b.B)
 	})
+	// The frequent ones first, but none that is nearly there already: so the greys of smooth letters leave room for a red that is rare.
 	var palette color.Palette
-	for _, c := range colours[:min(256, len(colours))] {
-		palette = append(palette, c)
+	for apart := 2; palette == nil; apart++ {
+		palette = color.Palette{}
+		for _, c := range colours {
+			if len(palette) == 0 || distance(c, palette[palette.Index(c)].(color.RGBA)) > apart*apart {
+				palette = append(palette, c)
+			}
+			if len(palette) > 256 {
+				palette = nil
+				break
+			}
+		}
 	}
 	nearest := map[color.RGBA]uint8{}
 	for _, c := range colours {
@@ -174,4 +184,9 @@ func withPalette(picture []byte) ([]byte, error) {
 	e := png.Encoder{CompressionLevel: png.BestCompression}
 	err = e.Encode(&out, small)
 	return out.Bytes(), err
+}
+
+func distance(a, b color.RGBA) int {
+	r, g, bl := int(a.R)-int(b.R), int(a.G)-int(b.G), int(a.B)-int(b.B)
+	return r*r + g*g + bl*bl
 }

@@ -4,7 +4,7 @@ import { Poller } from './api.js';
 import { h, attr, text, show, keyed, pooled, icon } from './dom.js';
 import { count, duration, moment, none, percent, sentence, short } from './format.js';
 import { Chart, pick, ranges } from './chart.js';
-import { store, timeline, now, gap, setRange, decided } from './store.js';
+import { store, timeline, now, gap, setRange, decided, sizes } from './store.js';
 import { steering } from './steering.js';
 import { settings } from './settings.js';
 
@@ -163,7 +163,7 @@ export function make() {
     const top = showing === 'wait'
       ? { title: 'oldest wait', format: duration, least: 1, kind: 'time', lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }], limits }
       : { title: 'records waiting', format: short, least: 1, kind: 'whole', lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }], limits };
-    const size = pick(all, 'size');
+    const size = sizes(all);
     const at = (t) => {
       let v = null;
       for (const p of size) {

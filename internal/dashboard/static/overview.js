@@ -5,7 +5,7 @@ import { Poller } from './api.js';
 import { h, attr, text, show, pooled } from './dom.js';
 import { bytes, count, duration, level, millis, none, percent, plural, rate, sentence, short, visible } from './format.js';
 import { Chart, pick, ranges } from './chart.js';
-import { store, timeline, now, gap, setRange, has, decided } from './store.js';
+import { store, timeline, now, gap, setRange, has, decided, sizes } from './store.js';
 import { Stream } from './stream.js';
 
 const deadline = () => (store.ui && store.ui.policy === 'slo' ? store.ui.slo_seconds : 0);
@@ -224,8 +224,8 @@ export function make() {
     const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, kind: 'time', format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
       limits: limit ? [{ v: limit, name: `SLO ${duration(limit)}`, cls: 'deadline' }] : [] };
     const depth = { title: 'waiting records', height: 6.6, small: 4.5, least: 1, kind: 'whole', format: short, lines: [{ name: 'waiting', cls: 'c-depth', points: pick(all, 'depth'), fill: true }] };
-    const sizes = { title: 'analyzers', height: 4.6, small: 3, least: 1, kind: 'whole', format: short, lines: [{ name: 'analyzers', cls: 'c-size', points: pick(all, 'size'), fill: true, step: true }] };
-    const panels = [st.depth === undefined ? null : limit ? waits : depth, st.pool ? sizes : null].filter(Boolean);
+    const pool = { title: 'analyzers', height: 4.6, small: 3, least: 1, kind: 'whole', format: short, lines: [{ name: 'analyzers', cls: 'c-size', points: sizes(all), fill: true, step: true }] };
+    const panels = [st.depth === undefined ? null : limit ? waits : depth, st.pool ? pool : null].filter(Boolean);
     if (panels.length) backChart.update({ from, to, gap: gap(), panels });
   }
 

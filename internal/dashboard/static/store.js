@@ -164,6 +164,15 @@ function thinned(points, every) {
   return out;
 }
 
+/** sizes is the size of the pool over a timeline. Between the points of the history the decisions say when it changed. */
+export function sizes(rows) {
+  const points = rows.map((r) => [r.t, r.size]);
+  const until = store.live.length ? store.live[0].t : now();
+  const from = rows.length ? rows[0].t : until;
+  for (const d of store.moves) if (d.t > from && d.t < until && d.action !== 'hold') points.push([d.t, d.next]);
+  return points.sort((a, b) => a[0] - b[0]);
+}
+
 /** gap is the time between two points from which on a line is broken, in seconds. */
 export const gap = () => 3.5 * Math.max(store.series ? store.series.step : 10, 3);
 
