@@ -2,8 +2,11 @@ package autoscale
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -403,6 +406,69 @@ func TestSLONeedsNoMemoryForLongRuns(t *testing.T) {
 	}
 	if s.queue.count > sloCohorts || s.orders.used > sloOrderSlots {
 		t.Errorf("%d cohorts, %d orders", s.queue.count, s.orders.used)
+	}
+}
+
+// TestSLONeedsNoMemoryForAYear: what is kept after a year, with a check each minute and three new workers each hour that are
+// never seen again, is no more than after a week.
+func TestSLONeedsNoMemoryForAYear(t *testing.T) {
+	s := newSLO(t, SLOOptions{SLO: 5 * time.Minute, CheckInterval: time.Minute})
+	workers, ids := make([]Worker, 4), make([]string, 4)
+	minute := 0
+	until := func(end int) uint64 {
+		for ; minute < end; minute++ {
+			n := 240 + minute%1440/12 + minute%7
+			o := sloLook(float64(minute)*60, n, 4, 0, n, n)
+			for i := range workers {
+				if minute%60 == 0 {
+					ids[i] = fmt.Sprint(minute*i, i)
+				}
+				workers[i] = Worker{ID: ids[i], State: WorkerBusy, Completed: n / 4, BusySeconds: float64(n) / 4}
+			}
+			o.Workers = workers
+			s.Decide(o)
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	week, year := until(7*1440), until(365*1440)
+	if year > week+64<<10 {
+		t.Errorf("%d bytes after a year, %d after a week", year, week)
+	}
+}
+
+// TestSLOKeepsToItsBounds: whatever is seen, the size stays within the bounds, and without a reading nobody leaves.
+func TestSLOKeepsToItsBounds(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		s := newSLO(t, SLOOptions{SLO: time.Duration(1+r.IntN(100)) * time.Second, CheckInterval: time.Duration(1+r.IntN(20)) * time.Second})
+		least := r.IntN(4)
+		most := least + 1 + r.IntN(30)
+		size, depth, at := least, 0, 0.0
+		for range 400 {
+			at += r.Float64() * 20
+			arrived := r.IntN(1 + r.IntN(200))
+			ready := r.IntN(size + 1)
+			completed := min(depth+arrived, r.IntN(1+4*ready))
+			depth += arrived - completed
+			o := Observation{
+				Time: seconds(at), Depth: depth, Size: size, Ready: ready, Starting: size - ready, MinSize: least, MaxSize: most,
+				Arrived: arrived, Completed: completed, BusySeconds: float64(completed) * (0.5 + r.Float64()), OldestWait: time.Duration(r.IntN(1+depth)) * time.Second,
+			}
+			if r.IntN(4) == 0 {
+				o = Observation{Time: o.Time, Size: size, Ready: ready, Starting: size - ready, MinSize: least, MaxSize: most, Unknown: "timeout"}
+			}
+			d := Decide(s, o)
+			if d.NewSize < least || d.NewSize > most {
+				t.Fatalf("seed %d: size %d, want %d to %d", seed, d.NewSize, least, most)
+			}
+			if o.Unknown != "" && d.NewSize != size {
+				t.Fatalf("seed %d: from %d to %d without a reading (%s)", seed, size, d.NewSize, d.Reason)
+			}
+			size = d.NewSize
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // sloSettings are the settings of slo that --set knows. What it has to achieve has flags.
-var sloSettings = []string{"startup", "late_share", "max_reversals", "seasonal"}
+var sloSettings = []string{"startup", "late_share", "max_reversals", "governor", "seasonal"}
 
 // choosePolicies builds a fresh policy for each name.
 func (s *simulation) choosePolicies() error {
@@ -107,25 +107,41 @@ func (s *simulation) newPolicy(name string, settings rivals.Settings) (autoscale
 		}
 		return o.Threshold(), o.Validate()
 	case "slo":
-		o, err := sloOptions(settings)
-		if err != nil {
-			return nil, err
-		}
-		o.SLO, o.CheckInterval = s.options.SLO, s.options.CheckInterval
-		p, err := autoscale.NewSLO(o)
-		if err != nil {
-			return nil, fmt.Errorf("policy slo: %w", err)
-		}
-		if seasonal, _ := strconv.ParseBool(settings["seasonal"]); seasonal {
-			return autoscale.NewSeasonal(p)
-		}
-		return p, nil
+		return s.newSLO(settings)
 	default:
 		return rivals.New(name, settings)
 	}
 }
 
-func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, err error) {
+// newSLO builds slo as run has it, with the governor around it.
+func (s *simulation) newSLO(settings rivals.Settings) (autoscale.Policy, error) {
+	o, governed, err := sloOptions(settings)
+	if err != nil {
+		return nil, err
+	}
+	o.SLO, o.CheckInterval = s.options.SLO, s.options.CheckInterval
+	p, err := autoscale.NewSLO(o)
+	if err != nil {
+		return nil, fmt.Errorf("policy slo: %w", err)
+	}
+	inner := autoscale.Policy(p)
+	if seasonal, _ := strconv.ParseBool(settings["seasonal"]); seasonal {
+		if inner, err = autoscale.NewSeasonal(p); err != nil {
+			return nil, fmt.Errorf("policy slo: %w", err)
+		}
+	}
+	if !governed {
+		return inner, nil
+	}
+	g, err := autoscale.NewGovernor(inner, autoscale.GovernorOptions{CheckInterval: s.options.CheckInterval})
+	if err != nil {
+		return nil, fmt.Errorf("policy slo: %w", err)
+	}
+	return g, nil
+}
+
+func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, governed bool, err error) {
+	governed = true
 	var errs []error
 	for key, value := range settings {
 		var err error
@@ -139,6 +155,8 @@ func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, err error) {
 			o.LateShare, err = strconv.ParseFloat(value, 64)
 		case "max_reversals":
 			o.MaxReversals, err = strconv.Atoi(value)
+		case "governor":
+			governed, err = strconv.ParseBool(value)
 		case "seasonal":
 			_, err = strconv.ParseBool(value)
 		}
@@ -147,5 +165,5 @@ func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, err error) {
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return o, errors.Join(errs...)
+	return o, governed, errors.Join(errs...)
 }

@@ -59,6 +59,42 @@ func TestSimulateJSONNames(t *testing.T) {
 	}
 }
 
+// TestSimulateBehindALimit: eight analyzers' worth gets through. As live, a governor sees that within five checks and keeps at
+// most two on top.
+func TestSimulateBehindALimit(t *testing.T) {
+	for _, class := range []string{"0s 5s 1s", "5s 30s 5s", "60s 120s 15s"} {
+		times := strings.Fields(class)
+		timeline := filepath.Join(t.TempDir(), "timeline.jsonl")
+		simulateOK(t, "second,records\n0,1800\n600,15600\n1200,15600\n1800,15600\n2400,0\n", "--trace=-", "--rate=2", "--policy=slo", "--variant=downstream-limit",
+			"--min-size=1", "--max-size=50", "--startup="+times[0], "--slo="+times[1], "--check-interval="+times[2], "--timeline="+timeline)
+		data, err := os.ReadFile(timeline)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks, told, most := 0, false, 0
+		for line := range bytes.Lines(data) {
+			var row struct {
+				T, Ready, Size int
+				Reason         string
+			}
+			if err := json.Unmarshal(line, &row); err != nil {
+				t.Fatal(err)
+			}
+			told = told || strings.Contains(row.Reason, "more would not help")
+			switch {
+			case row.T >= 2400: // what piled up is done
+			case told:
+				most = max(most, row.Size)
+			case checks > 0 || row.T >= 600 && row.Ready > 10:
+				checks++
+			}
+		}
+		if !told || checks > 5 || most > 10 {
+			t.Errorf("%s: told %v, %d checks after there were more than ten; up to %d kept", class, told, checks, most)
+		}
+	}
+}
+
 func TestSimulateReadsGzipFromStdin(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
