@@ -73,7 +73,7 @@ func (s *SLO) mayStart() bool {
 // startAbove is the arrivals per second until the next check above which a start is due then.
 func (s *SLO) startAbove() float64 {
 	v := s.beliefs.scene
-	spare := s.capacity(v, s.check+s.slo-v.reserve) - v.load
+	spare := s.capacity(v, v.within*s.check+s.slo-v.reserve) - v.load
 	return max(0, spare*v.rate/s.check)
 }
 
