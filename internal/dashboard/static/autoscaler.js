@@ -178,7 +178,7 @@ export function make() {
       from: to - store.range, to, gap: gap(), marks,
       panels: [{ ...top, height: 11.5, small: 7 },
         { title: 'analyzers', height: 12.5, small: 8, least: 1, kind: 'whole', format: short,
-          lines: [{ name: 'actual', cls: 'c-size', points: size, fill: true, step: true }, { name: 'desired', cls: 'c-want', points: pick(all, 'want'), step: true }],
+          lines: [{ name: 'actual', cls: 'c-size', points: size, fill: true, step: true }, { name: 'desired', cls: 'c-want', points: sizes(all, 'want'), step: true }],
           limits: [{ v: scaler.max_size, name: `max ${scaler.max_size}` }, { v: scaler.min_size, name: `min ${scaler.min_size}`, always: true, below: false }] }],
     });
   }

@@ -178,10 +178,9 @@ export function settings() {
       text(live, a.note || '');
       return;
     }
-    const lines = [['now', 'c-want', a.now], ['then', 'c-size', a.then]].map(([name, cls, x]) => ({ name, cls, points: lasting(x.line || [], 3600 * a.hours), step: true, fill: name === 'then' }));
-    const all = lines.flatMap((l) => l.points);
-    const to = Math.max(...all.map((p) => p[0]));
-    chart.update({ from: 0, to, gap: Infinity, clock: (t, step) => (step >= 60 ? `${Math.round(t / 60)} min` : duration(Math.round(t))),
+    const end = Math.max(3600 * a.hours, ...[a.now, a.then].flatMap((x) => x.line || []).map((p) => p[0]));
+    const lines = [['now', 'c-want', a.now], ['then', 'c-size', a.then]].map(([name, cls, x]) => ({ name, cls, points: lasting(x.line || [], end), step: true, fill: name === 'then' }));
+    chart.update({ from: 0, to: end, gap: Infinity, clock: (t, step) => (step >= 60 ? `${Math.round(t / 60)} min` : duration(Math.round(t))),
       panels: [{ height: 7, small: 6, least: 1, kind: 'whole', format: (v) => String(v), lines }] });
     const say = [['analyzer-hours', 'cost_worker_hours', (v) => v.toFixed(2), 1], [`later than ${duration(Number(inputs.get('slo_seconds').input.value) || (store.ui && store.ui.slo_seconds))}`, 'late_share', percent, 1], ['wait p99', 'wait_p99_seconds', duration, 1],
       ['most analyzers', 'max_size_used', count, 1], ['scale ups', 'scale_ups', count, 0], ['scale downs', 'scale_downs', count, 0]];

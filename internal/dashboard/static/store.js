@@ -164,12 +164,13 @@ function thinned(points, every) {
   return out;
 }
 
-/** sizes is the size of the pool over a timeline. Between the points of the history the decisions say when it changed. */
-export function sizes(rows) {
-  const points = rows.map((r) => [r.t, r.size]);
+/** sizes is the size of the pool over a timeline, or with 'want' the one that the policy named. Between the points of the history the
+ * decisions say when it changed. */
+export function sizes(rows, name = 'size') {
+  const points = rows.map((r) => [r.t, r[name]]);
   const until = store.live.length ? store.live[0].t : now();
   const from = rows.length ? rows[0].t : until;
-  for (const d of store.moves) if (d.t > from && d.t < until && d.action !== 'hold') points.push([d.t, d.next]);
+  for (const d of store.moves) if (d.t > from && d.t < until && d.action !== 'hold') points.push([d.t, name === 'want' ? d.named : d.next]);
   return points.sort((a, b) => a[0] - b[0]);
 }
 
