@@ -17,8 +17,9 @@
 // # How it looks
 //
 // First it tries a fixed grid, [Shapes]. What a setting calls records is there a share of what one worker completes within
-// the SLO, so that one grid fits fast and slow workers. Then it walks from the best of the grid to better neighbours, in smaller
-// steps towards the end, until there is none.
+// the SLO, so that one grid fits fast and slow workers. Then it walks from the best of the grid, and from those a little cheaper or a
+// little less late, to better neighbours, in smaller steps towards the end, until there is none. Of the cheapest ones that are
+// in time where they were found, it recommends the first that is in time on the rest, too.
 //
 // # Promises
 //

@@ -39,7 +39,7 @@ func ExampleSearch() {
 	// Output:
 	// 14 workers:  0.00 % late
 	// 10 workers:  8.94 % late
-	//  8 workers: 16.01 % late
+	//  7 workers: 23.10 % late
 	//  1 workers: 99.62 % late
 	// recommended: 14
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,8 +83,9 @@ type Point struct {
 	Found    Score           `json:"found_on"` // on the part that settings were looked for on, or the whole trace where that is all
 	HeldOut  *Score          `json:"held_out"` // on the part that only judges; nil where there is none, or no time for it
 
-	shape Shape
-	index int // in the order they were tried
+	shape   Shape
+	index   int  // in the order they were tried
+	onCurve bool // and not only a candidate
 }
 
 // inTime is true for what has at most so many late records, on both parts.
@@ -202,35 +204,59 @@ func (s *search) build(settings rivals.Settings) func() (autoscale.Policy, error
 }
 
 const (
-	coarse, fine = 1.5, 1.15 // factors between neighbours
-	mostSteps    = 12        // from the best of the grid
+	mostSteps  = 18 // from the best of the grid
+	abreast    = 5  // points that a step starts from
+	candidates = 12 // points in time that are judged, the cheapest first
 )
 
-// run tries the grid, and then the neighbours of the best.
+// factors between neighbours: the next one where there is nothing better at the present one.
+var factors = []float64{2, 1.5, 1.15}
+
+// run tries the grid, and then the neighbours of the best. Points a little too late, or a little too dear, are a start as well:
+// from the best alone the way often leads nowhere, since settings hang together.
 func (s *search) run() error {
 	if err := s.try(Shapes(s.policy)); err != nil {
 		return err
 	}
-	factor := coarse
-	for steps := 0; steps < mostSteps && !s.interrupted; steps++ {
-		best := s.best()
-		if err := s.try(neighbours(s.policy, best.shape, factor)); err != nil {
+	for steps, at := 0, 0; steps < mostSteps && at < len(factors) && !s.interrupted; steps++ {
+		from := s.starts()
+		var near []Shape
+		for _, p := range from {
+			near = append(near, neighbours(s.policy, p.shape, factors[at])...)
+		}
+		if err := s.try(near); err != nil {
 			return err
 		}
-		if s.best().index == best.index {
-			if factor == fine {
-				break
-			}
-			factor = fine
+		if slices.EqualFunc(from, s.starts(), func(a, b Point) bool { return a.index == b.index }) {
+			at++
 		}
 	}
 	return nil
 }
 
-func (s *search) best() Point {
-	return slices.MinFunc(s.tried, func(a, b Point) int {
-		return cmp.Or(a.Found.compare(b.Found, s.o.maxLate()), cmp.Compare(a.index, b.index))
+// front is the points that no other one beats in both cost and late records, the cheapest first.
+func (s *search) front() []Point {
+	front := slices.Clone(s.tried)
+	slices.SortFunc(front, func(a, b Point) int {
+		return cmp.Or(cmp.Compare(a.Found.Cost, b.Found.Cost), cmp.Compare(a.Found.Late, b.Found.Late), cmp.Compare(a.index, b.index))
 	})
+	least := math.Inf(1)
+	return slices.DeleteFunc(front, func(p Point) bool {
+		beaten := p.Found.Late >= least
+		least = min(least, p.Found.Late)
+		return beaten
+	})
+}
+
+// starts are the best point and its neighbours on the front.
+func (s *search) starts() []Point {
+	front := s.front()
+	best := slices.IndexFunc(front, func(p Point) bool { return p.Found.Late <= s.o.maxLate() })
+	if best < 0 {
+		best = len(front) - 1 // the fewest late records
+	}
+	from := max(0, min(best-abreast/2, len(front)-abreast))
+	return front[from:min(len(front), from+abreast)]
 }
 
 // try plays shapes that were not played before. Once the context has ended it keeps those that were over by then.
@@ -299,20 +325,25 @@ func (s *search) each(n int, do func(i int) error) (ended []bool, err error) {
 // levels are the shares of late records that the curve has a point for each.
 var levels = []float64{0, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1}
 
-// curve is the cheapest point for each level, without repetition.
+// curve is the cheapest point for each level, without repetition, and the candidates for a recommendation; from few late records
+// to many.
 func (s *search) curve() []Point {
-	at := append(slices.Clone(levels), s.o.maxLate())
-	slices.Sort(at)
-	var curve []Point
-	for _, level := range at {
-		var best *Point
-		for i := range s.tried {
-			if p := &s.tried[i]; p.Found.Late <= level && (best == nil || p.Found.Cost < best.Found.Cost) {
-				best = p
-			}
+	front := s.front()
+	judged := map[int]bool{} // by place on the front
+	for _, level := range append(slices.Clone(levels), s.o.maxLate()) {
+		if i := slices.IndexFunc(front, func(p Point) bool { return p.Found.Late <= level }); i >= 0 {
+			front[i].onCurve, judged[i] = true, true
 		}
-		if best != nil && (len(curve) == 0 || curve[len(curve)-1].index != best.index) {
-			curve = append(curve, *best)
+	}
+	if first := slices.IndexFunc(front, func(p Point) bool { return p.Found.Late <= s.o.maxLate() }); first >= 0 {
+		for i := first; i < min(first+candidates, len(front)); i++ {
+			judged[i] = true
+		}
+	}
+	var curve []Point
+	for i, p := range slices.Backward(front) {
+		if judged[i] {
+			curve = append(curve, p)
 		}
 	}
 	return curve
@@ -345,14 +376,23 @@ func (s *search) result() (Result, error) {
 	if ended[last] {
 		r.Defaults = &judged[last]
 	}
-	allowed := s.o.maxLate()
-	for i := len(r.Curve) - 1; i >= 0 && r.Recommended == nil; i-- {
-		switch p := &r.Curve[i]; {
+	r.choose(s.o.maxLate())
+	return r, nil
+}
+
+// choose finds the cheapest point that is in time. The other candidates have done their part then.
+func (r *Result) choose(allowed float64) {
+	best := -1
+	for i := len(r.Curve) - 1; i >= 0 && best < 0; i-- {
+		switch p := r.Curve[i]; {
 		case p.inTime(allowed):
-			r.Recommended = p
+			best = p.index
 		case p.Found.Late <= allowed:
 			r.Passed++
 		}
 	}
-	return r, nil
+	r.Curve = slices.DeleteFunc(r.Curve, func(p Point) bool { return !p.onCurve && p.index != best })
+	if i := slices.IndexFunc(r.Curve, func(p Point) bool { return p.index == best }); i >= 0 {
+		r.Recommended = &r.Curve[i]
+	}
 }

@@ -24,7 +24,7 @@ const none = "-1s"
 type kind int
 
 const (
-	fixed    kind = iota // not a number, or one that better neighbours are not looked for of
+	fixed    kind = iota // not a number, or one of which only the values of the grid are tried
 	records              // a share of what one worker completes within the SLO
 	fraction             // 0 to 1
 	count                // a whole number of 1 or more
@@ -224,7 +224,7 @@ func (x axis) near(value string, factor float64) []string {
 	case pause:
 		return nearPauses(value, factor, slices.Contains(x.values, none))
 	}
-	return nil
+	return x.values
 }
 
 // nearPauses also tries to do without, and with a little where there is none.

@@ -78,10 +78,10 @@ func TestEveryShapeCanBeBuilt(t *testing.T) {
 	for _, policy := range Policies() {
 		shapes := Shapes(policy)
 		for _, s := range Shapes(policy) {
-			shapes = append(shapes, neighbours(policy, s, coarse)...)
+			shapes = append(shapes, neighbours(policy, s, factors[0])...)
 		}
 		for _, s := range shapes {
-			for _, near := range append(neighbours(policy, s, fine), s) {
+			for _, near := range append(neighbours(policy, s, factors[len(factors)-1]), s) {
 				if _, err := Build(policy, near.Settings(policy, workers)); err != nil {
 					t.Fatalf("%s %v: %v", policy, near, err)
 				}
