@@ -55,14 +55,21 @@ func (d diagnosis) tooLate() cause {
 	}
 }
 
-// rateUnknown finds checks at which records waited and nobody knew what one worker completes.
+// rateUnknown finds checks at which records waited and nobody knew what one worker completes. For less than an SLO that is
+// how everything begins.
 func (d diagnosis) rateUnknown() cause {
+	rows := d.filter(func(r Decision) bool {
+		_, isSLO := r.estimate("slo_seconds")
+		_, known := r.estimate("rate_per_second")
+		return isSLO && !known && r.DepthKnown && r.Depth > 0 && r.Size > 0 && r.Action == ActionHold
+	})
+	if n := len(rows); n > 0 {
+		if slo, _ := rows[n-1].estimate("slo_seconds"); rows[n-1].Time.Sub(rows[0].Time).Seconds() < slo {
+			rows = nil
+		}
+	}
 	return cause{
-		rows: d.filter(func(r Decision) bool {
-			_, isSLO := r.estimate("slo_seconds")
-			_, known := r.estimate("rate_per_second")
-			return isSLO && !known && r.DepthKnown && r.Depth > 0 && r.Size > 0 && r.Action == ActionHold
-		}),
+		rows: rows,
 		finding: func(n int) Finding {
 			return Finding{
 				Answer:    fmt.Sprintf("Records waited in %d of %d checks, and none was completed yet: nobody knows what a worker can do.", n, len(d.rows)),

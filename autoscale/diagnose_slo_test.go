@@ -87,6 +87,8 @@ func TestDiagnoseOfSLO(t *testing.T) {
 			"It was, but not in time: records were up to ", "", "workers that start faster"},
 		{"nothing is ever done", shift{0, 0, 2, 1, 4}, 10 * time.Second, level(30, 1), QuestionNotUp, true,
 			"Records waited in ", "", "look at why the workers finish nothing"},
+		{"nothing is done so far", shift{0, 0, 2, 1, 4}, 10 * time.Second, level(5, 1), QuestionNotUp, false,
+			"It is: 2 ups", "", ""},
 		{"it follows", shift{10, 0, 1, 1, 4}, 10 * time.Second, append(level(30, 8), level(60, 28)...), QuestionNotUp, false,
 			"It is: ", "", ""},
 		{"calm", shift{10, 0, 1, 1, 4}, 10 * time.Second, level(60, 8), QuestionNotUp, false,
