@@ -1,47 +1,101 @@
 package cli
 
 import (
-	"fmt"
-	"text/tabwriter"
+	"io"
+	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/doctor"
+	"github.com/sluicehq/sluice/queue/jetstream"
 )
 
 func doctorCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "doctor", Short: "Say whether this machine is fit for sluice, and what to do where it is not", Args: noArgs}
+	cmd := &cobra.Command{Use: "doctor", Short: "Look at this machine and say what will hurt Sluice, and what to do", Args: noArgs}
 	cmd.Long = cmd.Short + `.
 
-It reads the configuration, measures how fast the disk of the data folder syncs (with a small file that it deletes), and looks at
-space, limits, port and, with --distributor, the other's clock. Exit code 1 when there is a problem.`
-	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
-		w := doctor.Where{Dir: c.Queue.Dir, Listen: c.Listen}
-		if !isDefault(c, "distributor") {
-			w.Distributor = c.Distributor
-		}
-		found := []doctor.Finding{{About: "configuration", State: doctor.OK, Text: "sluice " + version() + ", the configuration is good"}}
-		found = append(found, doctor.Check(doctor.Gather(cmd.Context(), w))...)
-		bad := false
-		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-		for _, f := range found {
-			bad = bad || f.State == doctor.Problem
-			fmt.Fprintf(t, "%s\t%s\t%s\n", f.State, f.About, f.Text)
-			if f.Do != "" {
-				fmt.Fprintf(t, "\t\t  do: %s\n", f.Do)
+It takes the flags, the environment and the file of sluice run, and looks at: the configuration, the data folder, its disk (space, inodes, how long a
+sync takes), file handles, memory, the clock, the port, and the distributor where --distributor names one. It changes nothing. The exit code is 1 if
+there is a problem, and 0 with warnings.
+
+  sluice doctor --config /etc/sluice/sluice.yaml
+  sluice doctor --data /var/lib/sluice --distributor http://logs:8000 --json`
+	l := config.NewLoader(config.Groups()...)
+	l.AddFlags(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, wrong := l.Load(os.Environ())
+		if wrong != nil {
+			var err error
+			if c, err = fallback(cmd); err != nil {
+				return usageError{wrong}
 			}
 		}
-		if c.JSON {
-			if err := printJSON(cmd.OutOrStdout(), found); err != nil {
+		o := doctor.Options{Version: version(), File: c.File, ConfigErr: wrong, Dir: c.Queue.Dir, Listen: c.Listen, Needs: needs(c)}
+		if !isDefault(c, "distributor") {
+			o.Distributor = c.Distributor
+			var err error
+			if o.Token, err = token(c); err != nil {
 				return err
 			}
-		} else if err := t.Flush(); err != nil {
-			return err
 		}
-		if bad {
-			return errSilent
+		r := doctor.Examine(doctor.Gather(cmd.Context(), o))
+		var err error
+		if c.JSON {
+			err = printJSON(cmd.OutOrStdout(), r)
+		} else {
+			err = doctor.Print(cmd.OutOrStdout(), r, min(columns(cmd.OutOrStdout()), 160))
 		}
-		return nil
-	}, config.Groups()...)
+		if err == nil && r.Problems > 0 {
+			err = errSilent
+		}
+		return err
+	}
+	return cmd
+}
+
+// fallback is the defaults, with those of the flags that say what to look at: a mistake elsewhere does not keep the rest from being looked at.
+func fallback(cmd *cobra.Command) (*config.Config, error) {
+	l := config.NewLoader(config.Groups()...)
+	flags := (&cobra.Command{}).Flags()
+	l.AddFlags(flags)
+	for _, name := range []string{"data", "listen", "distributor", "json"} {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			if err := flags.Set(name, f.Value.String()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l.Load(nil)
+}
+
+// needs is what the configuration makes Sluice take.
+func needs(c *config.Config) doctor.Needs {
+	n := doctor.Needs{
+		MaxBytes: c.Queue.MaxBytes, MinFree: c.Queue.MinFreeBytes, Memory: c.MemoryLimit, Connections: c.MaxIdleConnections,
+		Partitions: c.Queue.Partitions, Syncs: c.Queue.Durability == jetstream.Disk,
+	}
+	switch { // in the queue's words 0 is its own choice, and less is none
+	case n.MinFree == 0:
+		n.MinFree = -1
+	case n.MinFree < 0:
+		n.MinFree = 0
+	}
+	return n
+}
+
+// columns is how wide a terminal is, or what COLUMNS says, or 100.
+func columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	return 100
 }

@@ -46,12 +46,23 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "stop": stop, "post": post, "get": get, "until": until, "occupy": occupy, "status": status, "once": once,
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "disk" { // is the temporary folder on a disk?
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			var s syscall.Statfs_t
+			err := syscall.Statfs(os.TempDir(), &s)
+			return uint32(s.Type) != tmpfs, err
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[serversKey{}] = map[string]*server{}
 			return nil
 		},
 	})
 }
+
+// tmpfs is what statfs(2) calls memory.
+const tmpfs = 0x01021994
 
 // patience is how long anything may take on a slow machine.
 const patience = 60 * time.Second

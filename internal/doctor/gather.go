@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"io/fs"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -16,144 +18,267 @@ import (
 	"time"
 )
 
-// Where says what to look at.
-type Where struct {
+// Options say what to look at.
+type Options struct {
+	Version     string
+	File        string // of the configuration; empty if there is none
+	ConfigErr   error  // what is wrong with it; nil when it is good
 	Dir         string // data folder
-	Listen      string // address to serve on
-	Distributor string // URL whose clock is compared; empty for none
+	Listen      string // address
+	Distributor string // URL; empty asks nobody
+	Token       func() string
+	Needs       Needs // MinFree negative is the default for the disk
+
+	Syncs    int           // most syncs to measure; zero means 200
+	SyncTime time.Duration // most time for them; zero means 2s
 }
 
-const (
-	probes     = 60              // syncs measured
-	probeTime  = 2 * time.Second // that they may take together
-	reachWait  = 5 * time.Second
-	probeBytes = 4096
-)
+// askTime is how long an answer may take.
+const askTime = 5 * time.Second
 
-// Gather looks and measures. It takes a few seconds at most.
-func Gather(ctx context.Context, w Where) Facts {
-	f := Facts{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Dir: w.Dir, Listen: w.Listen, Distributor: w.Distributor,
-		FreeBytes: -1, FreeInodes: -1, Files: -1, MemoryMax: memoryMax()}
-	f.folder()
-	var files syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil {
-		f.Files = int64(min(files.Cur, 1<<40))
+// Gather looks at everything. It changes nothing, and takes some seconds at most.
+func Gather(ctx context.Context, o Options) Facts {
+	f := Facts{Service: o.Needs, Config: Configuration{File: o.File}}
+	if o.ConfigErr != nil {
+		f.Config.Err = o.ConfigErr.Error()
 	}
-	if l, err := net.Listen("tcp", w.Listen); err != nil {
-		f.ListenErr = err
-	} else {
-		l.Close()
+	f.System = System{Version: o.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), CPUQuota: cpuQuota()}
+	f.Data = lookAtFolder(o.Dir)
+	f.Disk = lookAtDisk(f.Data.Measured)
+	if f.Service.MinFree < 0 {
+		f.Service.MinFree = min(max(f.Disk.Total/20, 8<<20), 256<<20)
 	}
-	if w.Distributor != "" {
-		f.compareClocks(ctx)
+	if f.Data.Writable && f.Data.IsDir {
+		f.Sync = measureSync(ctx, f.Data.Measured, o)
+	}
+	f.Limits = limits()
+	f.Clock.Now = time.Now()
+	f.Clock.Synced, f.Clock.SyncKnown = clockSynced()
+	f.Port = lookAtPort(ctx, o.Listen)
+	if o.Distributor != "" {
+		f.Server, f.Clock = lookAtServer(ctx, o, f.Clock)
 	}
 	return f
 }
 
-func (f *Facts) folder() {
-	info, err := os.Stat(f.Dir)
-	f.DirExists = err == nil
-	switch {
-	case err == nil && !info.IsDir():
-		f.DirErr = errors.New("it is not a folder")
-		return
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		f.DirErr = err
-		return
+// lookAtFolder finds the folder, or the nearest above it.
+func lookAtFolder(dir string) Data {
+	d := Data{Dir: dir, User: os.Getuid(), Owner: -1}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		d.Err = err.Error()
+		return d
 	}
-	there := f.Dir
-	for !f.DirExists { // where it would be made
-		parent := filepath.Dir(there)
-		if _, err := os.Stat(parent); err == nil || parent == there {
-			there = parent
-			break
+	for d.Measured = abs; ; d.Measured = filepath.Dir(d.Measured) {
+		info, err := os.Stat(d.Measured)
+		if errors.Is(err, os.ErrNotExist) && d.Measured != filepath.Dir(d.Measured) {
+			continue
 		}
-		there = parent
-	}
-	f.lock()
-	var s syscall.Statfs_t
-	if syscall.Statfs(there, &s) == nil {
-		f.FreeBytes = int64(s.Bavail) * int64(s.Bsize)
-		if s.Files > 0 {
-			f.FreeInodes = int64(s.Ffree)
+		if err != nil {
+			d.Err = err.Error()
+			return d
 		}
-		f.FileSystem = kinds[int64(s.Type)]
+		d.Exists, d.IsDir = d.Measured == abs, info.IsDir()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			d.Owner = int(st.Uid)
+		}
+		if !d.IsDir && !d.Exists {
+			d.Err = d.Measured + " is a file, not a folder"
+			return d
+		}
+		break
 	}
-	f.SyncP50, f.SyncP99, f.SyncErr = syncTimes(there)
-	if errors.Is(f.SyncErr, fs.ErrPermission) {
-		f.DirErr = f.SyncErr
+	d.Writable = mayWrite(d.Measured, true)
+	d.Kind = fileSystem(d.Measured)
+	if d.Exists && d.IsDir {
+		d.Locked, d.LockedBy = locked(filepath.Join(abs, "LOCK"))
+		d.WrongFiles = unwritable(abs)
 	}
+	return d
 }
 
-// kinds are the numbers of statfs(2).
-var kinds = map[int64]string{0x01021994: "tmpfs", 0x858458f6: "ramfs", 0x6969: "nfs", 0x517b: "smb", 0xff534d42: "cifs", 0x65735546: "fuse",
-	0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs"}
+const (
+	mayW = 2 // of access(2)
+	mayX = 1
+)
 
-// lock asks who has the folder, without taking it: a shared lock is had where nobody works on it, and given back at once.
-func (f *Facts) lock() {
-	path := filepath.Join(f.Dir, "LOCK")
+func mayWrite(path string, folder bool) bool {
+	mode := uint32(mayW)
+	if folder {
+		mode |= mayX
+	}
+	return syscall.Access(path, mode) == nil
+}
+
+// locked asks for the lock that a running Sluice holds, and lets go of it at once.
+func locked(path string) (held bool, pid int) {
 	file, err := os.Open(path)
 	if err != nil {
-		return
+		return false, 0
 	}
 	defer file.Close()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
-		pid, _ := os.ReadFile(path)
-		f.LockedBy = strings.TrimSpace("process " + string(pid))
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+		syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+		return false, 0
 	}
+	text, _ := io.ReadAll(io.LimitReader(file, 32))
+	pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	return true, pid
 }
 
-func syncTimes(dir string) (p50, p99 time.Duration, err error) {
+// unwritable is the first of the files at the top of the data folder that this user may not write.
+func unwritable(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return dir
+	}
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); e.Name() != lostAndFound && !mayWrite(path, e.IsDir()) {
+			return path
+		}
+	}
+	return ""
+}
+
+// lostAndFound belongs to the file system, at the top of a disk of its own.
+const lostAndFound = "lost+found"
+
+func lookAtDisk(dir string) (d Disk) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		d.Err = err.Error()
+		return d
+	}
+	size := int64(s.Bsize)
+	return Disk{Free: int64(s.Bavail) * size, Total: int64(s.Blocks) * size, FreeInodes: int64(s.Ffree), TotalInodes: int64(s.Files)}
+}
+
+// syncBytes is what is written before each sync, about a small batch.
+const syncBytes = 16 << 10
+
+// measureSync appends to a file of its own and syncs it, again and again. The file is gone afterwards.
+func measureSync(ctx context.Context, dir string, o Options) (s Sync) {
+	most, limit := o.Syncs, o.SyncTime
+	if most == 0 {
+		most = 200
+	}
+	if limit == 0 {
+		limit = 2 * time.Second
+	}
 	file, err := os.CreateTemp(dir, ".sluice-doctor-*")
 	if err != nil {
-		return 0, 0, err
+		return Sync{Err: err.Error()}
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
+	block := make([]byte, syncBytes)
+	for i := range block {
+		block[i] = byte(i * 7) // not zeros, which some disks do not write
+	}
 	var took []time.Duration
-	block := make([]byte, probeBytes)
-	for begin := time.Now(); len(took) < probes && time.Since(begin) < probeTime; {
-		t := time.Now()
-		if _, err := file.Write(block); err != nil {
-			return 0, 0, err
+	for end := time.Now().Add(limit); len(took) < most && time.Now().Before(end) && ctx.Err() == nil; {
+		began := time.Now()
+		if _, err = file.Write(block); err == nil {
+			err = file.Sync()
 		}
-		if err := file.Sync(); err != nil {
-			return 0, 0, err
+		if err != nil {
+			return Sync{Err: fmt.Sprintf("after %d syncs: %v", len(took), err)}
 		}
-		took = append(took, time.Since(t))
+		took = append(took, time.Since(began))
+	}
+	if len(took) == 0 {
+		return s
 	}
 	slices.Sort(took)
-	return took[len(took)/2], took[len(took)*99/100], nil
+	at := func(share float64) time.Duration { return took[min(int(share*float64(len(took))), len(took)-1)] }
+	return Sync{Count: len(took), P50: at(0.5), P99: at(0.99), Max: took[len(took)-1]}
 }
 
-// memoryMax is the limit of the cgroup; -1 where there is none.
-func memoryMax() int64 {
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if text, err := os.ReadFile(path); err == nil {
-			n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-			if err == nil && n < 1<<60 {
-				return n
-			}
+// lookAtPort listens for a moment, and where it can't, asks whether it is a Sluice that has the port.
+func lookAtPort(ctx context.Context, address string) Port {
+	p := Port{Address: address}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		l.Close()
+		p.Free = true
+	case !errors.Is(err, syscall.EADDRINUSE):
+		p.Err = err.Error()
+	default:
+		host, port, _ := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
 		}
+		p.Sluice = sluiceAt(ctx, "http://"+net.JoinHostPort(host, port))
 	}
-	return -1
+	return p
 }
 
-func (f *Facts) compareClocks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, reachWait)
+// sluiceAt is the role of the Sluice at an address. One that asks for a token says of itself only that it is one.
+func sluiceAt(ctx context.Context, url string) string {
+	status, _, body, err := ask(ctx, url+"/v1/stats", nil)
+	var st struct{ Role string }
+	if err == nil && json.Unmarshal(body, &st) == nil && st.Role != "" {
+		return st.Role
+	}
+	var refused struct{ Error, Hint string }
+	if status == http.StatusUnauthorized && json.Unmarshal(body, &refused) == nil && refused.Error != "" {
+		return "with a token"
+	}
+	return ""
+}
+
+// lookAtServer asks the distributor for itself, whether it is ready, and for the time.
+func lookAtServer(ctx context.Context, o Options, c Clock) (Server, Clock) {
+	s := Server{URL: o.Distributor}
+	began := time.Now()
+	status, header, body, err := ask(ctx, s.URL+"/v1/stats", o.Token)
+	s.Took = time.Since(began)
+	if err != nil {
+		s.Err = err.Error()
+		return s, c
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		middle := began.Add(s.Took / 2)
+		// A Date of 12:00:00 was made at 12:00:00.5, give or take half a second.
+		c.Compared, c.Ahead, c.Uncertain = true, middle.Sub(date.Add(time.Second/2)), time.Second/2+s.Took/2
+	}
+	var st struct{ Role, Version string }
+	if status != http.StatusOK || json.Unmarshal(body, &st) != nil || st.Role == "" {
+		s.Err = fmt.Sprintf("%s answers %d and not like a Sluice: %.120q", s.URL, status, body)
+		return s, c
+	}
+	s.Role, s.Version = st.Role, st.Version
+	if status, _, body, err := ask(ctx, s.URL+"/readyz", o.Token); err == nil && status != http.StatusOK {
+		s.NotReady = strings.TrimSpace(fmt.Sprintf("%.300s", body))
+	}
+	return s, c
+}
+
+func ask(ctx context.Context, url string, token func() string) (int, http.Header, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", f.Distributor+"/healthz", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		f.ReachedErr = err.Error()
-		return
+		return 0, nil, nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	if token != nil {
+		r.Header.Set("Authorization", "Bearer "+token())
+	}
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		f.ReachedErr = err.Error()
-		return
+		return 0, nil, nil, err
 	}
-	resp.Body.Close()
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		f.ClockOff, f.ClockKnown = time.Until(at).Round(time.Second), true
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	return answer.StatusCode, answer.Header, body, err
+}
+
+// filesLimit is how many file descriptors a process may have. Go raises it to what is allowed, in Sluice as here.
+func filesLimit() int64 {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 0
 	}
+	return int64(min(uint64(r.Cur), 1<<62))
 }
