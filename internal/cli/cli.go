@@ -101,7 +101,7 @@ many analyzers as the backlog needs.
 
   sluice run                                      everything in one process, on :8000
   curl --data-binary @app.log localhost:8000/v1/records
-  sluice stats --watch
+  sluice top                                      watch it
   sluice decisions                                why the pool has the size it has
   sluice demo autoscaling                         see it work, in a minute`,
 		SilenceErrors: true,

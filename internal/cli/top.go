@@ -1,69 +1,55 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/top"
 )
 
 func topCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "top", Short: "Show in the terminal whether it keeps up, how many analyzers there are and why", Args: noArgs}
+	cmd := &cobra.Command{Use: "top", Short: "Watch it in the terminal: is it keeping up, what is wrong, how many analyzers and why", Args: noArgs}
 	cmd.Long = cmd.Short + `.
 
-Press ? for the keys. With --once it prints one picture without colours and ends; with --once --json the numbers behind it:
-those of /v1/stats with rates over --interval, and the answers to "is it keeping up?" and "is it healthy?".`
-	once := cmd.Flags().Bool("once", false, "print it once, as plain text, and end")
+Keys: q leaves, s sorts, z zooms, ? shows all. A distributor that is away is looked for until it is back. NO_COLOR is respected.
+
+  sluice top                    on this machine
+  sluice top --once             one frame, as plain text
+  sluice top --once --json      the same for programs`
+	once := cmd.Flags().Bool("once", false, "print one frame as plain text, or with --json what is in it, and end")
 	interval := cmd.Flags().Duration("interval", time.Second, "time between two looks")
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
-		if *interval <= 0 {
-			return usageError{fmt.Errorf("--interval is %v, want more than 0", *interval)}
+		if *interval < 100*time.Millisecond {
+			return usageError{fmt.Errorf("--interval is %v, want at least 100ms", *interval)}
+		}
+		if c.JSON && !*once {
+			return usageError{errors.New("--json wants --once: a screen is for people")}
 		}
 		cl, err := client(c)
 		if err != nil {
 			return err
 		}
-		o := top.Options{Client: cl, Address: c.Distributor, Interval: *interval, In: cmd.InOrStdin(), Out: cmd.OutOrStdout()}
-		switch {
-		case *once:
-			return topOnce(cmd, o, c.JSON)
-		case c.JSON:
-			return usageError{fmt.Errorf("--json is for --once")}
-		case !isTerminal(o.Out):
-			return usageError{fmt.Errorf("top needs a terminal to draw on; elsewhere use --once")}
+		defer cl.Close()
+		o := top.Options{Address: c.Distributor, Interval: *interval, Color: os.Getenv("NO_COLOR") == ""}
+		if !*once {
+			if !isTerminal(cmd.OutOrStdout()) {
+				return usageError{errors.New("top draws on a terminal, and this is none; --once prints one frame, --once --json for programs")}
+			}
+			return top.Run(cmd.Context(), cl, o, cmd.InOrStdin(), cmd.OutOrStdout())
 		}
-		return top.Run(cmd.Context(), o)
-	}, config.Client)
-}
-
-// Size of what is printed where there is no terminal.
-const onceWidth, onceHeight = 100, 40
-
-func topOnce(cmd *cobra.Command, o top.Options, asJSON bool) error {
-	m, err := top.Once(cmd.Context(), o)
-	if err != nil {
+		s, err := top.Once(cmd.Context(), cl, o)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(cmd.OutOrStdout(), s.Summary())
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), s.Frame(top.View{Now: time.Now(), Width: columns(cmd.OutOrStdout())}))
 		return err
-	}
-	if asJSON {
-		return printJSON(cmd.OutOrStdout(), m.Live())
-	}
-	width, height := onceWidth, onceHeight
-	if f, ok := o.Out.(interface{ Fd() uintptr }); ok {
-		if w, h, err := term.GetSize(int(f.Fd())); err == nil {
-			width, height = w, h
-		}
-	}
-	lines := m.Lines(time.Now(), width, height)
-	lines = lines[:len(lines)-1] // keys are of no use here
-	for len(lines) > 0 && top.Plain(lines[len(lines)-1]) == "" {
-		lines = lines[:len(lines)-1]
-	}
-	for _, l := range lines {
-		fmt.Fprintln(o.Out, top.Plain(l))
-	}
-	return nil
+	}, config.Client)
 }

@@ -1,164 +1,213 @@
 package top
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"time"
-
-	"github.com/sluicehq/sluice/autoscale"
 )
 
-// column is what one column of a chart stands for.
-type column struct {
-	known              bool
-	wait, depth        float64 // the most in its time
-	size, named        float64 // the last
-	scaleUp, scaleDown bool    // a decision moved the pool
+// chart draws one value over time as bars, the newest at the right.
+type chart struct {
+	title  string
+	width  int // columns, axis and all
+	height int // rows of bars; the title and the axis come on top
+	now    time.Time
+	span   time.Duration // what the bars show
+
+	value  func(point) float64
+	strong func(point) (float64, bool) // the part of the value that is drawn stronger; nil is all of it
+	wanted func(point) float64         // drawn as a dash where it is more than the value; nil draws none
+	line   float64                     // drawn across; 0 draws none
+	least  float64                     // what the axis reaches at least
+	format func(float64) string
+	fill   style // of bars
+	over   style // of bars that are above the line
 }
 
-// columns spreads the points of the last span over a width. A time without a look has no column; a time between two looks takes the
-// one before, for as long as looks are usually apart.
-func columns(points []Point, acted []autoscale.Decision, now time.Time, span time.Duration, width int) []column {
-	cols := make([]column, max(width, 0))
-	if width <= 0 {
-		return cols
-	}
-	step := span / time.Duration(width)
-	at := func(t time.Time) int { return width - 1 - int(max(0, now.Sub(t))/step) }
-	gap := int(15*time.Second/step) + 1 // the series has a point every ten seconds
-	last := -1
+// axisWidth is how many columns the numbers and the axis take.
+const axisWidth = 7
+
+// column is what a bar shows: the most within its time.
+type column struct {
+	there         bool
+	value, wanted float64
+	strong        float64
+	hasStrong     bool
+	measured      int64 // when the newest point in it was
+}
+
+// carry is how long a point stands for what came after it, where nothing else is known.
+const carry = 12 * time.Second
+
+// columns sorts points into bars. The borders between bars lie still as time goes on, so that a bar does not change once it is whole.
+func (c chart) columns(points []point) []column {
+	n := c.width - axisWidth
+	out := make([]column, n)
+	bin := max(int64(c.span)/int64(n), 1)
+	newest := c.now.UnixNano() / bin
 	for _, p := range points {
-		i := at(p.At)
-		if i < 0 {
+		at := p.at.UnixNano() / bin
+		i := n - 1 - int(min(newest-at, int64(n)))
+		if i < 0 || i >= n {
 			continue
 		}
-		for j := last + 1; last >= 0 && j < i && j-last <= gap; j++ {
-			cols[j] = cols[last]
+		col := &out[i]
+		v := c.value(p)
+		if !col.there {
+			*col = column{there: true, value: v, strong: math.Inf(-1)}
 		}
-		c := &cols[i]
-		c.known = true
-		c.wait, c.depth = max(c.wait, p.Wait), max(c.depth, p.Depth)
-		c.size, c.named = p.Size, p.Named
-		last = i
-	}
-	for _, d := range acted {
-		if i := at(d.Time); i >= 0 && d.NewSize > d.Size {
-			cols[i].scaleUp = true
-		} else if i >= 0 && d.NewSize < d.Size {
-			cols[i].scaleDown = true
+		col.value, col.measured = max(col.value, v), p.at.UnixNano()
+		if c.strong != nil {
+			if s, ok := c.strong(p); ok {
+				col.strong, col.hasStrong = max(col.strong, s), true
+			}
+		}
+		if c.wanted != nil {
+			col.wanted = c.wanted(p)
 		}
 	}
-	return cols
+	for i := 1; i < n; i++ {
+		end := (newest - int64(n-1-i)) * bin
+		if !out[i].there && out[i-1].there && end-out[i-1].measured < int64(carry) {
+			out[i] = out[i-1]
+		}
+	}
+	return out
+}
+
+// draw returns the title, the bars and the axis, each as wide as the chart. Marks stand on the axis.
+func (c chart) draw(p painter, points []point, marks []mark) []string {
+	cols := c.columns(points)
+	top := c.least
+	for _, col := range cols {
+		top = max(top, col.value, col.wanted)
+	}
+	top = nice(top)
+	lines := []string{left(p.paint(faint, strings.Repeat(" ", axisWidth)+c.title), c.width)}
+	lineRow := -1
+	if c.line > 0 && c.line <= top {
+		lineRow = min(int(c.line/top*float64(c.height)), c.height-1)
+	}
+	for row := c.height - 1; row >= 0; row-- {
+		label := ""
+		switch {
+		case row == c.height-1:
+			label = c.format(top)
+		case row == lineRow:
+			label = c.format(c.line)
+		case row == 0:
+			label = "0"
+		}
+		var b strings.Builder
+		b.WriteString(p.paint(faint, right(label, axisWidth-2)+" │"))
+		r := run{p: p}
+		for _, col := range cols {
+			s, glyph := c.cell(col, row, lineRow, top)
+			r.add(s, glyph)
+		}
+		b.WriteString(r.end())
+		lines = append(lines, b.String())
+	}
+	return append(lines, c.axis(p, marks))
 }
 
 var eighths = []rune(" ▁▂▃▄▅▆▇█")
 
-// bars draws values from the floor up, with a scale at the left. A line, where above 0, is drawn through the empty cells, and what is above it
-// is alarming. Dots mark a second value where it differs.
-type bars struct {
-	value, dot func(column) float64
-	line       float64
-	top        float64 // of the scale
-	unit       func(float64) string
-	colour     style
-	height     int
-}
-
-const scaleWidth = 7 // columns left of the bars
-
-func (b bars) draw(cols []column) []string {
-	lines := make([]string, b.height)
-	row := func(v float64) int { return b.height - 1 - int(min(float64(b.height)-0.01, v/b.top*float64(b.height))) }
-	lineRow := -1
-	if b.line > 0 && b.line <= b.top {
-		lineRow = row(b.line)
+// cell is one character of a bar.
+func (c chart) cell(col column, row, lineRow int, top float64) (style, rune) {
+	fill := c.fill
+	if c.line > 0 && c.over != plain && col.value > c.line {
+		fill = c.over
 	}
-	for y := range lines {
-		var out strings.Builder
-		label := ""
-		switch {
-		case y == lineRow:
-			label = b.unit(b.line)
-		case y == 0:
-			label = b.unit(b.top)
-		case y == b.height-1:
-			label = "0"
-		}
-		out.WriteString(dim.paint(fmt.Sprintf("%*s ", scaleWidth-1, label)))
-		out.WriteString(b.cells(cols, y, lineRow, row))
-		lines[y] = out.String()
-	}
-	return lines
-}
-
-// cells draws one row of all columns, with as few changes of colour as it takes.
-func (b bars) cells(cols []column, y, lineRow int, row func(float64) int) string {
-	var out, same strings.Builder
-	var now style
-	flush := func() { out.WriteString(now.paint(same.String())); same.Reset() }
-	for _, c := range cols {
-		r, s := ' ', plain
-		v := b.value(c)
-		fill := 0
-		if c.known {
-			total := int(math.Ceil(min(v/b.top, 1) * float64(b.height) * 8)) // what is more than nothing is seen
-			fill = min(8, max(0, total-8*(b.height-1-y)))
-		}
-		switch {
-		case fill > 0:
-			r, s = eighths[fill], b.colour
-			if b.line > 0 && v > b.line {
-				s = red
+	level := int(math.Ceil(col.value/top*float64(c.height*8) - 1e-9))
+	glyph := eighths[min(max(level-row*8, 0), 8)]
+	if glyph != ' ' {
+		if c.strong != nil && col.hasStrong && float64(row)*top/float64(c.height) >= col.strong {
+			if glyph == '█' {
+				glyph = '▒'
 			}
-		case c.known && b.dot != nil && b.dot(c) != v && row(b.dot(c)) == y:
-			r, s = '·', yellow
-		case y == lineRow:
-			r, s = '┄', dim
+			return faint, glyph
 		}
-		if s != now {
-			flush()
-			now = s
-		}
-		same.WriteRune(r)
+		return fill, glyph
 	}
-	flush()
-	return out.String()
+	if c.wanted != nil && col.there && col.wanted > col.value && row == min(int(col.wanted/top*float64(c.height)-1e-9), c.height-1) {
+		return yellow, '─'
+	}
+	if row == lineRow {
+		return red, '┈'
+	}
+	return plain, ' '
 }
 
-// roof is a round number that is not below any of the values.
-func roof(values ...float64) float64 {
-	most := 0.0
-	for _, v := range values {
-		most = max(most, v)
+// mark is a moment worth seeing.
+type mark struct {
+	at time.Time
+	up bool
+}
+
+func (c chart) axis(p painter, marks []mark) string {
+	n := c.width - axisWidth
+	kinds := make([]int, n) // 1 up, 2 down, 3 both
+	bin := max(int64(c.span)/int64(n), 1)
+	for _, m := range marks {
+		i := n - 1 - int(min(c.now.UnixNano()/bin-m.at.UnixNano()/bin, int64(n)))
+		if i < 0 || i >= n {
+			continue
+		}
+		if m.up {
+			kinds[i] |= 1
+		} else {
+			kinds[i] |= 2
+		}
 	}
-	if most <= 0 {
+	r := run{p: p}
+	for _, k := range kinds {
+		switch k {
+		case 0:
+			r.add(faint, '─')
+		case 1:
+			r.add(green, '▲')
+		case 2:
+			r.add(blue, '▼')
+		default:
+			r.add(yellow, '◆')
+		}
+	}
+	return p.paint(faint, strings.Repeat(" ", axisWidth-1)+"└") + r.end()
+}
+
+// run puts characters of one style together, so that a row is not mostly escape sequences.
+type run struct {
+	p       painter
+	out     strings.Builder
+	pending []rune
+	style   style
+}
+
+func (r *run) add(s style, glyph rune) {
+	if s != r.style && len(r.pending) > 0 {
+		r.out.WriteString(r.p.paint(r.style, string(r.pending)))
+		r.pending = r.pending[:0]
+	}
+	r.style = s
+	r.pending = append(r.pending, glyph)
+}
+
+func (r *run) end() string {
+	r.out.WriteString(r.p.paint(r.style, string(r.pending)))
+	return r.out.String()
+}
+
+// nice rounds up to a number that reads well at the top of an axis.
+func nice(x float64) float64 {
+	if x <= 0 {
 		return 1
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(most)))
-	for _, f := range []float64{1, 1.5, 2, 3, 4, 5, 6, 8, 10} {
-		if f*unit >= most {
-			return f * unit
+	unit := math.Pow(10, math.Floor(math.Log10(x)))
+	for _, step := range []float64{1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10} {
+		if x <= step*unit*(1+1e-9) {
+			return step * unit
 		}
 	}
-	return most
-}
-
-// axis is the line below the charts: when the pool was moved, and which time is shown.
-func axis(cols []column, of time.Duration) string {
-	marks := make([]string, len(cols))
-	left := "-" + strings.TrimSuffix(strings.TrimSuffix(of.String(), "0s"), "0m")
-	for i := range cols {
-		switch {
-		case cols[i].scaleUp:
-			marks[i] = green.paint("▲")
-		case cols[i].scaleDown:
-			marks[i] = blue.paint("▼")
-		case i < len(left):
-			marks[i] = dim.paint(left[i : i+1])
-		default:
-			marks[i] = dim.paint("╌")
-		}
-	}
-	return strings.Repeat(" ", scaleWidth) + strings.Join(marks, "")
+	return 10 * unit
 }

@@ -1,13 +1,9 @@
-// Package top is the overview of a running process in a terminal: is it keeping up, how many analyzers are there and why, and what each
-// of them does.
+// Package top is sluice top: what a person wants to see of a running Sluice at three in the morning, in a terminal. Is it keeping up, what is
+// wrong, how many analyzers are there and why.
 //
-//	err := top.Run(ctx, top.Options{Client: client, Address: url, Interval: time.Second, In: os.Stdin, Out: os.Stdout})
+// A [State] is fed with looks and draws frames of any size; both are plain values, no clock and no terminal. [Run] is the loop around it:
+// it looks once per interval, over the HTTP API, and hands frames to the terminal. A distributor that is away is said, with how long, over the
+// last that was seen, and looked for until it is back.
 //
-// A [Model] is what is known; it takes looks and keys as plain values and draws itself as lines of text for any size of the screen, so
-// that all of that is tested without a terminal. [Run] looks again and again, and leaves the terminal to a library.
-//
-// # How it fails
-//
-// A distributor that does not answer is told in the first lines, with the time of the last answer; what was known stays on the screen, and the next look may
-// bring it back. Leaving restores the screen, whatever the reason.
+// What is kept is bounded: an hour of points for the charts, a thousand decisions.
 package top

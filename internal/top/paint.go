@@ -1,0 +1,68 @@
+package top
+
+import (
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// style is one of the sixteen colours that every terminal has in the shades that its owner likes, or a weight.
+type style string
+
+const (
+	plain   style = ""
+	bold    style = "1"
+	faint   style = "2"
+	red     style = "31"
+	green   style = "32"
+	yellow  style = "33"
+	blue    style = "34"
+	cyan    style = "36"
+	alarm   style = "1;31"
+	good    style = "1;32"
+	caution style = "1;33"
+	bar     style = "7" // reverse video, for lines that head others
+	alert   style = "1;37;41"
+)
+
+// painter colours text, or leaves it alone.
+type painter struct{ color bool }
+
+func (p painter) paint(s style, text string) string {
+	if !p.color || s == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+}
+
+func width(text string) int { return ansi.StringWidth(text) }
+
+// cut shortens a text that may hold colours, and says with … that it did.
+func cut(text string, columns int) string {
+	if columns <= 0 {
+		return ""
+	}
+	return ansi.Truncate(text, columns, "…")
+}
+
+// left cuts or pads a text to a width.
+func left(text string, columns int) string {
+	text = cut(text, columns)
+	return text + strings.Repeat(" ", max(0, columns-width(text)))
+}
+
+// right does so with the padding in front.
+func right(text string, columns int) string {
+	text = cut(text, columns)
+	return strings.Repeat(" ", max(0, columns-width(text))) + text
+}
+
+// clean takes what could move the cursor or colour the screen out of a text that somebody else wrote.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+}
