@@ -2,6 +2,7 @@ package history
 
 import (
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,8 +14,7 @@ const mostLines = 10000
 // for concurrent use.
 type Journal struct {
 	mu   sync.Mutex
-	ring []Line
-	next int
+	kept ring[Line]
 	disk *daily
 }
 
@@ -27,14 +27,14 @@ type Line struct {
 // OpenJournal reads what is on disk below Options.Dir under a name. The time of each line is what timeOf reads of it; a line without one
 // is left out. With Options.Days 0 everything is in memory only.
 func OpenJournal(o Options, name string, now time.Time, timeOf func(line []byte) (time.Time, bool)) *Journal {
-	j := &Journal{}
+	j := &Journal{kept: ring[Line]{most: mostLines}}
 	if o.Days <= 0 {
 		return j
 	}
 	j.disk = &daily{dir: filepath.Join(o.Dir, name), ext: ".jsonl", days: o.Days, log: o.Logger}
 	err := j.disk.each(now.AddDate(0, 0, -o.Days), now, func(line []byte) {
 		if at, ok := timeOf(line); ok {
-			j.keep(Line{at, line})
+			j.kept.add(Line{at, line})
 		}
 	})
 	if err != nil {
@@ -43,20 +43,11 @@ func OpenJournal(o Options, name string, now time.Time, timeOf func(line []byte)
 	return j
 }
 
-func (j *Journal) keep(l Line) {
-	if len(j.ring) < mostLines {
-		j.ring = append(j.ring, l)
-		return
-	}
-	j.ring[j.next] = l
-	j.next = (j.next + 1) % mostLines
-}
-
 // Add keeps a line, which must not contain a line break.
 func (j *Journal) Add(l Line) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keep(l)
+	j.kept.add(l)
 	if j.disk != nil {
 		j.disk.add(l.Time, append([]byte(nil), l.JSON...))
 	}
@@ -66,15 +57,12 @@ func (j *Journal) Add(l Line) {
 func (j *Journal) Before(t time.Time, most int) (list []Line) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n := len(j.ring)
-	for i := n - 1; i >= 0 && len(list) < most; i-- {
-		if l := j.ring[(j.next+i)%n]; l.Time.Before(t) {
+	for i := j.kept.len() - 1; i >= 0 && len(list) < most; i-- {
+		if l := j.kept.at(i); l.Time.Before(t) {
 			list = append(list, l)
 		}
 	}
-	for i, k := 0, len(list)-1; i < k; i, k = i+1, k-1 {
-		list[i], list[k] = list[k], list[i]
-	}
+	slices.Reverse(list)
 	return list
 }
 

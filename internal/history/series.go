@@ -82,14 +82,13 @@ func parsePoint(line string) (p Point, ok bool) {
 // Series keeps points: the last three days in memory, and as many as wanted on disk. It is safe for concurrent use.
 type Series struct {
 	mu   sync.Mutex
-	ring []Point // the oldest at next once it is full
-	next int
+	kept ring[Point]
 	disk *daily // nil for memory only
 }
 
 // OpenSeries reads the points that are on disk. With Options.Days 0 they are kept in memory only.
 func OpenSeries(o Options, now time.Time) *Series {
-	s := &Series{}
+	s := &Series{kept: ring[Point]{most: mostPoints}}
 	if o.Days <= 0 {
 		return s
 	}
@@ -98,7 +97,7 @@ func OpenSeries(o Options, now time.Time) *Series {
 	err := s.disk.each(from, now, func(line []byte) {
 		if p, ok := parsePoint(string(line)); ok && p.Time >= from.Unix() {
 			s.forgetFrom(p.Time) // the clock was set back here
-			s.keep(p)
+			s.kept.add(p)
 		}
 	})
 	if err != nil {
@@ -109,26 +108,14 @@ func OpenSeries(o Options, now time.Time) *Series {
 
 // forgetFrom drops points at or after a time.
 func (s *Series) forgetFrom(at int64) {
-	n := len(s.ring)
-	if n == 0 || s.ring[(s.next+n-1)%n].Time < at {
-		return
+	if n := s.firstFrom(at); n < s.kept.len() {
+		s.kept.cut(n)
 	}
-	var left []Point
-	for i := range n {
-		if p := s.ring[(s.next+i)%n]; p.Time < at {
-			left = append(left, p)
-		}
-	}
-	s.ring, s.next = left, 0
 }
 
-func (s *Series) keep(p Point) {
-	if len(s.ring) < mostPoints {
-		s.ring = append(s.ring, p)
-		return
-	}
-	s.ring[s.next] = p
-	s.next = (s.next + 1) % mostPoints
+// firstFrom is where the points at or after a time begin.
+func (s *Series) firstFrom(at int64) int {
+	return sort.Search(s.kept.len(), func(i int) bool { return s.kept.at(i).Time >= at })
 }
 
 // Add keeps a point. Where it is not later than the last, because the clock was set back, the points that are yet to come by the new clock
@@ -137,7 +124,7 @@ func (s *Series) Add(p Point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forgetFrom(p.Time)
-	s.keep(p)
+	s.kept.add(p)
 	if s.disk != nil {
 		s.disk.add(time.Unix(p.Time, 0), p.AppendRow(nil))
 	}
@@ -147,10 +134,8 @@ func (s *Series) Add(p Point) {
 // depth and oldest wait are the largest, and sizes are the last. The step is then that much longer. Most below 1 means all.
 func (s *Series) Since(from time.Time, most int) (step time.Duration, points []Point) {
 	s.mu.Lock()
-	n := len(s.ring)
-	first := sort.Search(n, func(i int) bool { return s.ring[(s.next+i)%n].Time > from.Unix() })
-	for i := first; i < n; i++ {
-		points = append(points, s.ring[(s.next+i)%n])
+	for i := s.firstFrom(from.Unix() + 1); i < s.kept.len(); i++ {
+		points = append(points, s.kept.at(i))
 	}
 	s.mu.Unlock()
 	if most < 1 || len(points) <= most {
