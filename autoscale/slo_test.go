@@ -409,15 +409,15 @@ func TestSLONeedsNoMemoryForLongRuns(t *testing.T) {
 	}
 }
 
-// TestSLONeedsNoMemoryForAYear: what is kept after a year, with a check each minute and three new workers each hour that are
+// TestSLONeedsNoMemoryForAYear: what is kept after a year, with a check each ten minutes and three new workers each hour that are
 // never seen again, is no more than after a week.
 func TestSLONeedsNoMemoryForAYear(t *testing.T) {
-	s := newSLO(t, SLOOptions{SLO: 5 * time.Minute, CheckInterval: time.Minute})
+	s := newSLO(t, SLOOptions{SLO: time.Hour, CheckInterval: 10 * time.Minute})
 	workers, ids := make([]Worker, 4), make([]string, 4)
 	minute := 0
 	until := func(end int) uint64 {
-		for ; minute < end; minute++ {
-			n := 240 + minute%1440/12 + minute%7
+		for ; minute < end; minute += 10 {
+			n := 2400 + minute%1440 + minute%70
 			o := sloLook(float64(minute)*60, n, 4, 0, n, n)
 			for i := range workers {
 				if minute%60 == 0 {
