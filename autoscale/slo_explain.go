@@ -108,7 +108,7 @@ func (s *SLO) otherwise() string {
 	case b.size >= v.r.max:
 		parts = append(parts, fmt.Sprintf("never more than max size %d", v.r.max))
 	case b.need.slack >= 0:
-		parts = append(parts, fmt.Sprintf("no start: all deadlines met with %.1fs to spare; the next start is due if arrivals exceed %s/s",
+		parts = append(parts, fmt.Sprintf("no start: all deadlines met with %.1fs to spare; the next start is due if arrivals exceed %s/s until the next check",
 			b.need.slack, sloNumber(s.startAbove())))
 	default:
 		parts = append(parts, fmt.Sprintf("no start: whoever starts now is too late for what is %.1fs late", -b.need.slack))

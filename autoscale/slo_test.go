@@ -353,7 +353,7 @@ func TestSLOExplains(t *testing.T) {
 	if _, ok := got["missing_workers"]; ok || p.Size != 4 {
 		t.Errorf("size %d, %+v", p.Size, e)
 	}
-	if want := "no start: all deadlines met with"; !strings.HasPrefix(e.Otherwise, want) || !strings.Contains(e.Otherwise, "if arrivals exceed 24/s; one fewer once") {
+	if want := "no start: all deadlines met with"; !strings.HasPrefix(e.Otherwise, want) || !strings.Contains(e.Otherwise, "if arrivals exceed 24/s until the next check; one fewer once") {
 		t.Errorf("otherwise %q", e.Otherwise)
 	}
 	if _, err := json.Marshal(e); err != nil {

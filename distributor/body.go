@@ -117,6 +117,9 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	defer inflaters.Release(1)
 	r := pool.Get().(resetReader)
 	defer pool.Put(r)
+	if pool == &gzipReaders && !bytes.HasPrefix(in.bytes(), gzipMagic) {
+		return out, &BodyError{errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")}
+	}
 	if err := r.Reset(bytes.NewReader(in.bytes())); err != nil {
 		return out, &BodyError{inflateError(encoding, err)}
 	}
@@ -126,6 +129,9 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	}
 	return out, err
 }
+
+// gzipMagic is how every gzip file begins (RFC 1952, 2.3.1).
+var gzipMagic = []byte{0x1f, 0x8b}
 
 // inflateError names the encoding, which the libraries' errors do mostly but not always.
 func inflateError(encoding string, err error) error {

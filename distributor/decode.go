@@ -79,9 +79,13 @@ func (d *Decoded) rejectLarge(line, size, limit int) {
 	d.reject(line, fmt.Sprintf("record is %d bytes, the limit is %d", size, limit))
 }
 
+// byteOrderMark is what some programs write before UTF-8; it is no part of the first record.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // Decode takes a body apart. Records longer than maxRecord bytes are rejected. It does not fail: a body in which nothing is
 // good has Count 0.
 func Decode(f Format, body []byte, maxRecord int) Decoded {
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	if f == Sniff {
 		switch start := bytes.TrimLeft(body, " \t\r\n"); {
 		case len(start) > 0 && (start[0] == '{' || start[0] == '['):

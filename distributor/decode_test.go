@@ -47,6 +47,9 @@ func TestDecode(t *testing.T) {
 		{"ndjson with a long record of a shape seen before", NDJSON, "{\"a\":\"\"}\n{\"a\":\"" + long[8:] + "\"}\n{\"a\":\"" + long[7:] + "\"}\n", `{"a":""}|{"a":"` + long[8:] + `"}`, []string{"3: record is 61 bytes"}},
 		{"ndjson with a bad line of a shape seen before", NDJSON, "{\"a\":1}\n{\"a\":01}\n{\"a\":2}", `{"a":1}|{"a":2}`, []string{"2: invalid JSON"}},
 		{"nothing", NDJSON, "", "", nil},
+		{"ndjson behind a byte order mark", NDJSON, "\xef\xbb\xbf{\"a\":1}\n{\"b\":2}\n", `{"a":1}|{"b":2}`, nil},
+		{"array behind a byte order mark", JSON, "\xef\xbb\xbf[{\"a\":1}]", `{"a":1}`, nil},
+		{"anything behind a byte order mark", Sniff, "\xef\xbb\xbf{\"a\":1}", `{"a":1}`, nil},
 
 		{"one object", JSON, " {\"a\": {\"b\": 1}} ", `{"a": {"b": 1}}`, nil},
 		{"one object over several lines", JSON, "{\n  \"a\": [1,\n 2]\n}\n", `{"a":[1,2]}`, nil},

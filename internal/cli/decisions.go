@@ -14,6 +14,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func decisionsCommand() *cobra.Command {
@@ -46,6 +47,9 @@ for another outcome; without it, that of the newest.`
 			return err
 		}
 		if *diagnose {
+			if err := queueProblem(cmd, cl, c.JSON); err != nil {
+				return err
+			}
 			return printFindings(cmd.OutOrStdout(), autoscale.Diagnose(answer.Decisions, answer.Settings.Options()), c.JSON)
 		}
 		rows := answer.Decisions
@@ -58,8 +62,25 @@ for another outcome; without it, that of the newest.`
 		if c.JSON {
 			return printJSON(cmd.OutOrStdout(), api.Decisions{Decisions: rows, Settings: answer.Settings})
 		}
+		if *actions && len(rows) == 0 && len(answer.Decisions) > 0 {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "none of the last %s decisions changed the size\n", thousands(int64(len(answer.Decisions))))
+			return err
+		}
 		return printDecisions(cmd.OutOrStdout(), rows, *explain)
 	}, config.Client)
+}
+
+// queueProblem says before a diagnosis that the queue takes nothing: then the size is not what is wrong.
+func queueProblem(cmd *cobra.Command, cl *remote.Client, asJSON bool) error {
+	var st api.Stats
+	if err := cl.Call(cmd.Context(), "GET", "/v1/stats", nil, &st); err != nil {
+		return err
+	}
+	if asJSON || st.QueueStats == nil || st.Problem == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "The queue takes nothing and hands nothing out at present: %s.\nNo size of the pool changes that. What follows is about the time before.\n\n", st.Problem)
+	return err
 }
 
 func onlyActions(rows []autoscale.Decision) []autoscale.Decision {

@@ -114,6 +114,10 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 	}
 	vo := emitter.VerifyOptions{Timeout: limit, Before: before, Progress: func(p emitter.VerifyProgress) { progress.show(verifyLine(p)) }}
 	// Ctrl-C ended the sending; a second one ends everything, so verifying goes on regardless of the first.
+	told := context.AfterFunc(cmd.Context(), func() {
+		fmt.Fprintln(cmd.ErrOrStderr(), "\nsending has ended; waiting until what was sent is analyzed. Ctrl-C again leaves at once, without an account")
+	})
+	defer told()
 	account, err := emitter.Verify(context.WithoutCancel(cmd.Context()), cl, pool.Accounts(), vo)
 	progress.done()
 	if err != nil {

@@ -250,6 +250,43 @@ func TestAFullDiskPushesBackAndRecoversByItself(t *testing.T) {
 	}
 }
 
+// TestWorkGoesOnBelowTheReserve: what is stored is worked off as soon as a little space is back, since that is what makes room; records are
+// refused until the reserve is there.
+func TestWorkGoesOnBelowTheReserve(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "64m")
+	server := serve(t, "run", "--data", filepath.Join(dir, "data"), "--min-free-bytes", "32MiB", "--lease", "2s", "--retry-delay", "200ms",
+		"--handler", "sleep", "--sleep-per-record", "2ms", "--policy", "static", "--min-size", "1", "--max-size", "1", "--max-batch-records", "50")
+	for range 20 {
+		server.post(t, noise(200, 200))
+	}
+	f := newFiller(t, dir)
+	f.all()
+	waitFor(t, "the queue to stop", func() bool {
+		st, ok := server.tryStats()
+		return ok && st.Problem != ""
+	})
+	before := server.stats(t)
+	if before.Depth == 0 {
+		t.Fatalf("nothing was left to do when the disk was full: %+v", before.QueueStats)
+	}
+	info, err := f.f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.f.Truncate(info.Size() - 6<<20); err != nil { // far less than the reserve
+		t.Fatal(err)
+	}
+	if r := server.post(t, noise(1, 100)); r.status != 503 {
+		t.Errorf("a post below the reserve: %s, want 503", r)
+	}
+	if st := server.settled(t); st.Accepted != before.Accepted || st.Dead > 0 {
+		t.Errorf("%+v, want all of %d analyzed and nothing else taken", st.QueueStats, before.Accepted)
+	}
+	f.remove()
+	server.stop()
+}
+
 func TestAProcessKilledOnAFullDiskLosesNothing(t *testing.T) {
 	dir := smallDisk(t, "48m")
 	server := serve(t, "run", "--data", filepath.Join(dir, "data"), "--min-free-bytes", "0", "--lease", "2s", "--retry-delay", "200ms",

@@ -42,6 +42,10 @@ func (q *Queue) raise(why string) {
 	}
 }
 
+// restartSpace is the free space with which the server is started anew. It is less than Options.MinFreeBytes on purpose: Put still refuses
+// batches, but those that are stored can be worked off, and that is what makes room.
+const restartSpace = 1 << 20
+
 // guardLoop starts the server anew when it has stopped taking writes, which it does for good after the first failed one
 // (most often: no space left), as soon as there is space again.
 func (q *Queue) guardLoop() {
@@ -63,7 +67,7 @@ func (q *Queue) guardLoop() {
 		if q.down.Load() == nil {
 			continue
 		}
-		if free, _, err := space(q.o.Dir); err == nil && free < max(q.minFree, 1<<20) {
+		if free, _, err := space(q.o.Dir); err == nil && free < restartSpace {
 			continue // the next tick looks again
 		}
 		if err := q.restart(); err != nil {
