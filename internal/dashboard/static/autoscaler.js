@@ -10,7 +10,7 @@ import { settings } from './settings.js';
 
 const bindings = {
   deadline: 'the deadline', threshold: 'a threshold', max_size: 'the upper bound', min_size: 'the lower bound', cooldown: 'the cooldown',
-  governor: 'the governor', budget: 'the budget', paused: 'paused by hand', forced: 'forced by hand', unknown: 'the depth is unknown',
+  governor: 'the governor', budget: 'the budget', paused: 'a pause by hand', forced: 'a size by hand', unknown: 'an unknown depth', policy: 'the policy', depth_unknown: 'an unknown depth', seasonal: 'what comes at this time', dry_run: 'a dry run',
 };
 
 /** factText writes a fact by the unit in its name. */
@@ -96,7 +96,7 @@ export function make() {
     text(more, sentence((asked && asked.why_not_more) || none));
     text(fewer, sentence((asked && asked.why_not_fewer) || none));
     show(binding, asked && asked.binding);
-    if (asked) text(binding, `bound by ${bindings[asked.binding] || asked.binding}`);
+    if (asked) text(binding, `bound by ${bindings[asked.binding] || asked.binding.replaceAll('_', ' ')}`);
     const known = Object.entries((asked && asked.facts) || {}).filter(([k]) => k !== 'slo_seconds');
     const preferred = known.filter(([k]) => firstFacts.includes(k)).sort(([a], [b]) => firstFacts.indexOf(a) - firstFacts.indexOf(b));
     const head = preferred.length ? preferred : known.slice(0, 6);
