@@ -10,7 +10,8 @@ import { settings } from './settings.js';
 
 const bindings = {
   deadline: 'the deadline', threshold: 'a threshold', max_size: 'the upper bound', min_size: 'the lower bound', cooldown: 'the cooldown',
-  governor: 'the governor', budget: 'the budget', paused: 'a pause by hand', forced: 'a size by hand', unknown: 'an unknown depth', policy: 'the policy', depth_unknown: 'an unknown depth', seasonal: 'what comes at this time', dry_run: 'a dry run',
+  governor: 'the governor', budget: 'the budget', paused: 'a pause by hand', forced: 'a size by hand', unknown: 'an unknown depth',
+  policy: 'the policy', depth_unknown: 'an unknown depth', seasonal: 'what comes at this time', dry_run: 'a dry run',
 };
 
 /** factText writes a fact by the unit in its name. */
