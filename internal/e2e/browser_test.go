@@ -114,6 +114,12 @@ func (b *tab) size(width, height int64) {
 	b.do("size", chromedp.EmulateViewport(width, height))
 }
 
+// drawn waits until the page has been laid out and drawn as it is now.
+func (b *tab) drawn() {
+	b.t.Helper()
+	b.await("the layout", `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+}
+
 // colours says what the system prefers: light or dark.
 func (b *tab) colours(scheme string) {
 	b.t.Helper()

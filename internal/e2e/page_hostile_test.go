@@ -125,6 +125,7 @@ func TestPageShowsHostileRecordsAsText(t *testing.T) {
 		}
 		for _, width := range []int64{360, 1280} {
 			b.size(width, 800)
+			b.drawn()
 			unharmed(fmt.Sprint(screen, " at ", width))
 		}
 	}

@@ -141,7 +141,7 @@ func pageUnderLoad(t *testing.T, b *tab, server *process) {
 func pageMarks(t *testing.T, b *tab, server *process) {
 	b.screen("autoscaler")
 	waitFor(t, "the pool to grow", func() bool { return len(server.actions(t)) > 0 })
-	b.await("a mark", `document.querySelectorAll('.marks .mark.up').length > 0`)
+	b.await("a mark", `[...document.querySelectorAll('.marks .mark')].some(m => m.mark.all.some(d => d.kind === 'up'))`)
 	b.await("a row", `document.querySelectorAll('.decisions tbody tr').length > 0`)
 	reasons := map[string]bool{}
 	for _, d := range server.actions(t) {
@@ -320,7 +320,7 @@ func pageNames(t *testing.T, b *tab) {
 		}
 		for _, width := range []int64{360, 3840, 1280} {
 			b.size(width, 900)
-			b.await("the layout", `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+			b.drawn()
 			if got := eval[int64](b, `document.documentElement.scrollWidth`); got > width {
 				t.Errorf("%s is %d pixels wide on a screen of %d", screen, got, width)
 			}
