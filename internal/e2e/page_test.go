@@ -140,8 +140,12 @@ func pageUnderLoad(t *testing.T, b *tab, server *process) {
 
 func pageMarks(t *testing.T, b *tab, server *process) {
 	b.screen("autoscaler")
-	waitFor(t, "the pool to grow", func() bool { return len(server.actions(t)) > 0 })
-	b.await("a mark", `[...document.querySelectorAll('.marks .mark')].some(m => m.mark.all.some(d => d.kind === 'up'))`)
+	waitFor(t, "the policy to let the pool grow", func() bool {
+		return slices.ContainsFunc(server.actions(t), func(d autoscale.Decision) bool {
+			return d.Action == autoscale.ActionUp && strings.HasPrefix(d.Reason, "deadline of")
+		})
+	})
+	b.await("a mark", `[...document.querySelectorAll('.marks .mark')].some(m => m.mark.all.some(d => d.kind === 'up' && d.text.startsWith('deadline of')))`)
 	b.await("a row", `document.querySelectorAll('.decisions tbody tr').length > 0`)
 	reasons := map[string]bool{}
 	for _, d := range server.actions(t) {
