@@ -223,6 +223,33 @@ func TestSigningInAndOut(t *testing.T) {
 	}
 }
 
+func TestATokenThatIsTakenOutEndsWhatTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "tokens")
+		write(t, path, one)
+		tokens, err := ReadTokens(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &Guard{Tokens: tokens, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !StillGood(r) {
+				t.Error("the token is no good from the start")
+			}
+			write(t, path, two+"\n")
+			time.Sleep(lookEvery)
+			if StillGood(r) {
+				t.Error("the token was taken out of the file and is still good")
+			}
+		})}
+		r := httptest.NewRequest("GET", "/v1/events", nil)
+		r.Header.Set("Authorization", "Bearer "+one)
+		g.ServeHTTP(httptest.NewRecorder(), r)
+		if !StillGood(httptest.NewRequest("GET", "/", nil)) {
+			t.Error("without a guard everything is good")
+		}
+	})
+}
+
 func TestNothingLiesOutsideOfTheBasePath(t *testing.T) {
 	s := guarded(t, "/sluice")
 	for path, want := range map[string]int{"/": 404, "/v1/stats": 404, "/sluicex": 404, "/sluice": 308} {

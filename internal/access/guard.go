@@ -45,8 +45,13 @@ func (g *Guard) inside(w http.ResponseWriter, r *http.Request) {
 		g.session(w, r)
 		return
 	}
-	if g.Tokens == nil || g.Tokens.Good(tokenOf(r)) {
+	if g.Tokens == nil {
 		g.Next.ServeHTTP(w, r)
+		return
+	}
+	if token := tokenOf(r); g.Tokens.Good(token) {
+		still := func() bool { return g.Tokens.Good(token) }
+		g.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), stillKey{}, still)))
 		return
 	}
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -66,6 +71,15 @@ type strangerKey struct{}
 
 // Stranger says whether a request came without the token that others need, so that it should not be told much.
 func Stranger(r *http.Request) bool { return r.Context().Value(strangerKey{}) != nil }
+
+// stillKey finds out whether the token that a request came with is still good.
+type stillKey struct{}
+
+// StillGood says whether a request that takes long would be let through now: its token may have been taken out of the file meanwhile.
+func StillGood(r *http.Request) bool {
+	still, ok := r.Context().Value(stillKey{}).(func() bool)
+	return !ok || still()
+}
 
 // tokenOf is the token that came with a request. A header counts more than a cookie.
 func tokenOf(r *http.Request) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -348,6 +349,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan []
 		select {
 		case next = <-events:
 		case <-alive.C:
+			if !access.StillGood(r) {
+				return
+			}
 			next = []byte(": alive\n\n")
 		case <-r.Context().Done():
 			return

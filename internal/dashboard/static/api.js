@@ -65,8 +65,8 @@ export class Poller {
     const run = ++this.run;
     const again = async () => {
       if (run !== this.run) return;
-      let wait = this.seconds;
       const path = typeof this.path === 'function' ? this.path() : this.path;
+      let wait = path ? this.seconds : 0.2; // what to ask for is known soon
       if (!document.hidden && path) {
         const begun = performance.now();
         try {
