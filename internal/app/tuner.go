@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -80,7 +79,7 @@ func (t *tuner) with(want api.Tuning) (config.Config, []api.Problem) {
 	}
 	s := want.Settings
 	var problems []api.Problem
-	number := func(field string, from *int, to *int) {
+	number := func(from, to *int) {
 		if from != nil {
 			*to = *from
 		}
@@ -94,52 +93,22 @@ func (t *tuner) with(want api.Tuning) (config.Config, []api.Problem) {
 			*to = time.Duration(math.Round(*from * float64(time.Second)))
 		}
 	}
-	number("min_size", s.MinSize, &c.Autoscale.MinSize)
-	number("max_size", s.MaxSize, &c.Autoscale.MaxSize)
-	number("scale_up_threshold", s.ScaleUpThreshold, &c.Autoscale.ScaleUpThreshold)
-	number("scale_down_threshold", s.ScaleDownThreshold, &c.Autoscale.ScaleDownThreshold)
-	number("scale_up_count", s.ScaleUpCount, &c.Autoscale.ScaleUpCount)
-	number("scale_down_count", s.ScaleDownCount, &c.Autoscale.ScaleDownCount)
+	number(s.MinSize, &c.Autoscale.MinSize)
+	number(s.MaxSize, &c.Autoscale.MaxSize)
+	number(s.ScaleUpThreshold, &c.Autoscale.ScaleUpThreshold)
+	number(s.ScaleDownThreshold, &c.Autoscale.ScaleDownThreshold)
+	number(s.ScaleUpCount, &c.Autoscale.ScaleUpCount)
+	number(s.ScaleDownCount, &c.Autoscale.ScaleDownCount)
 	span("check_interval_seconds", s.CheckInterval, &c.Autoscale.CheckInterval)
 	span("cooldown_seconds", s.Cooldown, &c.Autoscale.Cooldown)
 	span("slo_seconds", s.SLO, &c.Policy.SLO)
 	if c.Autoscale.ObserveTimeout > c.Autoscale.CheckInterval {
 		c.Autoscale.ObserveTimeout = 0
 	}
-	problems = append(problems, problemsOf(c)...)
+	for _, err := range c.ScalerProblems() {
+		problems = append(problems, problemOf(err))
+	}
 	return c, problems
-}
-
-// problemsOf asks the rooms what they think of a configuration.
-func problemsOf(c config.Config) (list []api.Problem) {
-	o := c.Autoscale
-	p, err := policies.New(c.Policy.Name, c.PolicyOptions())
-	if c.Policy.Name != "threshold" {
-		o.Policy = p
-		if p == nil {
-			o.Policy = (*autoscale.SLO)(nil) // only that there is one matters here
-		}
-	} else {
-		err = nil // the options are all there is to it
-	}
-	for _, err := range apart(errors.Join(o.Validate(), err)) {
-		list = append(list, problemOf(err))
-	}
-	return list
-}
-
-// apart takes joined errors apart.
-func apart(err error) (list []error) {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			list = append(list, apart(e)...)
-		}
-		return list
-	}
-	return []error{err}
 }
 
 // fieldWord is what a room calls an option.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -94,6 +95,11 @@ func (c *Config) policyProblems() error {
 	}
 	_, err := policies.New(c.Policy.Name, c.PolicyOptions())
 	return err
+}
+
+// ScalerProblems is everything that the autoscaler and its policy find wrong with their options, in their own words.
+func (c *Config) ScalerProblems() []error {
+	return apart(errors.Join(c.autoscaler().Validate(), c.policyProblems()))
 }
 
 // PolicyOptions is what the policies are built from.
