@@ -120,6 +120,7 @@ func (a *App) open(ctx context.Context) error {
 			return err
 		}
 	}
+	a.openCharts()
 	return a.openMeter()
 }
 

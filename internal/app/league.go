@@ -13,7 +13,6 @@ import (
 // openMeter makes what counts the arrivals, for those who want to know.
 func (a *App) openMeter() error {
 	c := a.o.Config
-	a.openCharts()
 	m := &meter{slots: c.Analyzer.Slots}
 	stats := func(ctx context.Context) (queue.Stats, error) { return a.queue.Stats(ctx) }
 	if a.queue == nil {

@@ -52,15 +52,13 @@ func (a *App) changePolicy(c config.Config, why string) error {
 	}
 	before := a.memory.Load()
 	o := c.Autoscale
-	if o.Policy, err = a.policy(&c, path, kept); err != nil {
-		a.memory.Store(before)
-		return err
+	if o.Policy, err = a.policy(&c, path, kept); err == nil {
+		err = a.scaler.Change(o, why)
 	}
-	if err := a.scaler.Change(o, why); err != nil {
+	if err != nil {
 		a.memory.Store(before)
-		return err
 	}
-	return nil
+	return err
 }
 
 // observer looks at the queue, wherever it is, and at the pool.
