@@ -103,6 +103,9 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	case "", "identity":
 		return in, nil
 	case "gzip", "x-gzip":
+		if !bytes.HasPrefix(in.bytes(), gzipMagic) {
+			return in, &BodyError{errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")}
+		}
 		pool = &gzipReaders
 	case "zstd":
 		pool = &zstdReaders
@@ -117,9 +120,6 @@ func (d *Distributor) read(ctx context.Context, encoding string, size int64, bod
 	defer inflaters.Release(1)
 	r := pool.Get().(resetReader)
 	defer pool.Put(r)
-	if pool == &gzipReaders && !bytes.HasPrefix(in.bytes(), gzipMagic) {
-		return out, &BodyError{errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")}
-	}
 	if err := r.Reset(bytes.NewReader(in.bytes())); err != nil {
 		return out, &BodyError{inflateError(encoding, err)}
 	}
