@@ -36,10 +36,11 @@ func (s *Server) deadPage(ctx context.Context, kind string, after uint64, limit 
 		return s.Queue.Dead(ctx, after, limit)
 	}
 	letters := []queue.DeadLetter{}
-	err := s.eachDead(ctx, kind, func(l queue.DeadLetter) error {
-		if l.ID > after && len(letters) < limit {
-			letters = append(letters, l)
+	err := s.eachDead(ctx, kind, after, func(l queue.DeadLetter) error {
+		if len(letters) == limit {
+			return errEnough
 		}
+		letters = append(letters, l)
 		return nil
 	})
 	return letters, err
@@ -114,7 +115,7 @@ func (s *Server) deleteAllDead(w http.ResponseWriter, r *http.Request) {
 // not taken twice.
 func (s *Server) allDead(w http.ResponseWriter, r *http.Request, do func(context.Context, uint64) error) {
 	var ids []uint64
-	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), func(l queue.DeadLetter) error {
+	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), 0, func(l queue.DeadLetter) error {
 		ids = append(ids, l.ID)
 		return nil
 	})
@@ -136,16 +137,22 @@ func (s *Server) allDead(w http.ResponseWriter, r *http.Request, do func(context
 	answer(w, http.StatusOK, map[string]int{"count": n})
 }
 
-// eachDead hands over the dead letters of a kind, or all where it is empty, the oldest first.
-func (s *Server) eachDead(ctx context.Context, kind string, use func(queue.DeadLetter) error) error {
-	for after := uint64(0); ; {
+// errEnough ends a walk over the dead letters early; it is no failure.
+var errEnough = errors.New("enough")
+
+// eachDead hands over the dead letters behind an ID, those of a kind only unless it is empty, the oldest first. It returns the first error
+// of use, but nil for errEnough.
+func (s *Server) eachDead(ctx context.Context, kind string, after uint64, use func(queue.DeadLetter) error) error {
+	for {
 		page, err := s.Queue.Dead(ctx, after, maxDeadPage)
 		if err != nil {
 			return err
 		}
 		for _, l := range page {
 			if kind == "" || kindOf(l.Reason) == kind {
-				if err := use(l); err != nil {
+				if err := use(l); errors.Is(err, errEnough) {
+					return nil
+				} else if err != nil {
 					return err
 				}
 			}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/queue"
-	"github.com/sluicehq/sluice/queue/remote"
 )
 
 // DeadGroup is dead letters that have the same to say.
@@ -45,11 +44,6 @@ func kindOf(reason string) string {
 	return kind
 }
 
-// errEnough ends a walk over the dead letters.
-type errEnough struct{}
-
-func (errEnough) Error() string { return "enough" }
-
 func (s *Server) getDeadGroups(w http.ResponseWriter, r *http.Request) {
 	groups, truncated, err := s.deadGroups(r.Context())
 	if err != nil {
@@ -63,9 +57,10 @@ func (s *Server) getDeadGroups(w http.ResponseWriter, r *http.Request) {
 func (s *Server) deadGroups(ctx context.Context) (groups []DeadGroup, truncated bool, err error) {
 	byKind := map[string]*DeadGroup{}
 	looked := 0
-	err = s.eachDead(ctx, "", func(l queue.DeadLetter) error {
+	err = s.eachDead(ctx, "", 0, func(l queue.DeadLetter) error {
 		if looked++; looked > mostGrouped {
-			return errEnough{}
+			truncated = true
+			return errEnough
 		}
 		kind := kindOf(l.Reason)
 		g := byKind[kind]
@@ -82,9 +77,6 @@ func (s *Server) deadGroups(ctx context.Context) (groups []DeadGroup, truncated 
 		g.Last, g.Reason, g.Sample = l.Time, l.Reason, l.ID
 		return nil
 	})
-	if _, enough := err.(errEnough); enough {
-		truncated, err = true, nil
-	}
 	groups = []DeadGroup{}
 	for _, g := range byKind {
 		groups = append(groups, *g)
@@ -104,7 +96,7 @@ func (s *Server) getDeadExport(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="sluice-dead.ndjson"`)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), func(l queue.DeadLetter) error {
+	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), 0, func(l queue.DeadLetter) error {
 		_, batch, err := s.Queue.DeadBatch(r.Context(), l.ID)
 		if err != nil {
 			return nil // taken meanwhile, or damaged: it can be looked at by itself
@@ -119,24 +111,5 @@ func (s *Server) getDeadExport(w http.ResponseWriter, r *http.Request) {
 	if err != nil { // half a file must not look like a whole one
 		s.Log.Warn("dead letters not exported to the end", "error", err)
 		panic(http.ErrAbortHandler)
-	}
-}
-
-// dismiss makes a handler that tells one analyzer to leave.
-func (s *Server) dismiss(now bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id := r.PathValue("id")
-		if err := s.Pool.Dismiss(id, now); err != nil {
-			fail(w, http.StatusNotFound, remote.Error{Message: err.Error(), Hint: "GET /v1/stats lists them under pool.analyzers"})
-			return
-		}
-		s.Log.Info("analyzer told to leave", "analyzer", id, "at_once", now)
-		for _, row := range s.Pool.Stats().Analyzers {
-			if row.ID == id {
-				answer(w, http.StatusOK, row)
-				return
-			}
-		}
-		answer(w, http.StatusOK, map[string]string{"id": id, "state": "gone"})
 	}
 }

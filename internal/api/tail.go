@@ -139,6 +139,6 @@ func (s *Server) offerDead(ctx context.Context, after uint64) uint64 {
 
 // lastDead is the ID of the newest dead letter; 0 where there is none.
 func (s *Server) lastDead(ctx context.Context) (id uint64, ok bool) {
-	err := s.eachDead(ctx, "", func(l queue.DeadLetter) error { id = l.ID; return nil })
+	err := s.eachDead(ctx, "", 0, func(l queue.DeadLetter) error { id = l.ID; return nil })
 	return id, err == nil
 }
