@@ -37,7 +37,7 @@ type file struct {
 	plain, small []byte // as it is, and with gzip
 }
 
-// load reads all files, once a process.
+// load reads and packs all files, once a process, and not before somebody asks for one: most processes are never looked at.
 var load = sync.OnceValue(func() map[string]*file {
 	files := map[string]*file{}
 	entries, err := fs.ReadDir(static, "static")
@@ -66,7 +66,6 @@ var load = sync.OnceValue(func() map[string]*file {
 // Handler serves the page at "/", and its files below "/ui/". It answers GET and HEAD. Who may see what is the business of the caller:
 // the files hold no data.
 func Handler() http.Handler {
-	files := load()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, asset := strings.CutPrefix(r.URL.Path, "/ui/")
 		switch {
@@ -76,7 +75,7 @@ func Handler() http.Handler {
 		case !asset || path.Ext(name) == ".html":
 			name = ""
 		}
-		f := files[name]
+		f := load()[name]
 		switch {
 		case f == nil:
 			http.NotFound(w, r)
@@ -91,8 +90,7 @@ func Handler() http.Handler {
 
 // SignIn serves the page that asks for a token, whatever the address. It hands the token to "ui/session" and loads the same address again.
 func SignIn() http.Handler {
-	f := load()[signIn]
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(w, r, true) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { load()[signIn].serve(w, r, true) })
 }
 
 // The pages among the files.
