@@ -136,10 +136,7 @@ func perSecond(x float64) string {
 // seconds is a wait as people read it.
 func seconds(x float64) string {
 	d := time.Duration(x * float64(time.Second))
-	switch {
-	case d >= time.Minute:
-		return d.Round(time.Second).String()
-	case d >= 10*time.Second:
+	if d >= 10*time.Second {
 		return d.Round(time.Second).String()
 	}
 	return d.Round(100 * time.Millisecond).String()
