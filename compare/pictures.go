@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/autoscale/simulate"
 	"github.com/sluicehq/sluice/internal/chart"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // pictureWidth is what a page of documentation has room for, in pixels.
@@ -223,7 +224,7 @@ func (f film) timeAxis() chart.Axis {
 }
 
 func (f film) sloLine() []chart.Line {
-	return []chart.Line{{At: f.options.SLO.Seconds(), Label: "SLO " + brief(f.options.SLO)}}
+	return []chart.Line{{At: f.options.SLO.Seconds(), Label: "SLO " + words.Duration(f.options.SLO)}}
 }
 
 func steps(points []chart.Point, legend chart.Legend) chart.Series {
@@ -533,7 +534,7 @@ func costAndLate(matches []match) chart.Chart {
 	}
 	for _, m := range matches {
 		p := chart.Panel{Y: late}
-		p.Y.Label = fmt.Sprintf("%s (start-up %s, SLO %s): late %%", m.class.Name, brief(m.class.Startup), brief(m.class.SLO))
+		p.Y.Label = fmt.Sprintf("%s (start-up %s, SLO %s): late %%", m.class.Name, words.Duration(m.class.Startup), words.Duration(m.class.SLO))
 		own, others, best := dots(blue), dots(red), dots(green)
 		plot(&own, "slo", sum(m.results[0]))
 		for i, name := range contestants[1:] {

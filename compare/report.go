@@ -6,9 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // match is everything about one class.
@@ -196,12 +196,12 @@ func (m match) details() string {
 			kind = "recorded"
 		}
 		fmt.Fprintf(&b, "### %s\n\n%s, %s, %s records, %v records/s per worker; the bound is %s worker-seconds.\n\n", a.scenario.Name, capital(kind),
-			span(a.scenario.Trace.Seconds()), thousands(m.results[0][column].Records), a.scenario.Rate, thousands(int(a.bound.Cost)))
+			span(a.scenario.Trace.Seconds()), words.Thousands(m.results[0][column].Records), a.scenario.Rate, words.Thousands(int(a.bound.Cost)))
 		b.WriteString("| policy | cost | ratio | late % | wait p50 | p99 | longest | started | reversals/h |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 		for row, name := range contestants {
 			o := m.results[row][column]
-			fmt.Fprintf(&b, "| `%s` | %s | %.3f | %s | %ds | %ds | %ds | %s | %s |\n", name, thousands(o.Cost), o.ratio(), percent(o.SLOViolations),
-				o.WaitP50, o.WaitP99, o.WaitMax, thousands(o.WorkersStarted), few(o.perHour(o.Reversals)))
+			fmt.Fprintf(&b, "| `%s` | %s | %.3f | %s | %ds | %ds | %ds | %s | %s |\n", name, words.Thousands(o.Cost), o.ratio(), percent(o.SLOViolations),
+				o.WaitP50, o.WaitP99, o.WaitMax, words.Thousands(o.WorkersStarted), few(o.perHour(o.Reversals)))
 		}
 		b.WriteString("\n")
 	}
@@ -232,7 +232,7 @@ func summaryText(matches []match) string {
 	for _, m := range matches {
 		own := sum(m.results[0])
 		fmt.Fprintf(&b, "- **%s** (start-up %s, SLO %s, a check each %s): `slo` costs %.1f %% more than the bound with %s %% of the records late.",
-			capital(m.class.Name), brief(m.class.Startup), brief(m.class.SLO), brief(m.class.CheckInterval), 100*(own.ratio-1), percent(own.late))
+			capital(m.class.Name), words.Duration(m.class.Startup), words.Duration(m.class.SLO), words.Duration(m.class.CheckInterval), 100*(own.ratio-1), percent(own.late))
 		if name, s := m.next(); name != "" {
 			fmt.Fprintf(&b, " Of the others at their defaults that keep 99.9 %% in time, the cheapest is `%s` with %.0f %% more.", name, 100*(s.ratio-1))
 		} else {
@@ -279,15 +279,6 @@ func percent(share float64) string {
 	default:
 		return fmt.Sprintf("%.1f", x)
 	}
-}
-
-// brief is a duration without the zeros at its end.
-func brief(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	return text
 }
 
 func few(x float64) string {

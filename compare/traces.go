@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // source is one file of traces/. Its bins and its length are told here, since a file leaves out what is quiet, also at
@@ -94,7 +95,7 @@ func (s source) figures() string {
 			quiet++
 		}
 	}
-	return fmt.Sprintf("| `%s` | %ds | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.name(), s.bin, span(s.seconds), thousands(int(total)), digits(mean),
+	return fmt.Sprintf("| `%s` | %ds | %s | %s | %s | %s | %s | %.0f %% | %s |\n", s.name(), s.bin, span(s.seconds), words.Thousands(int(total)), digits(mean),
 		digits(greatest(perBin)/float64(s.bin)), digits(greatest(perMinute)/60/mean), 100*float64(quiet)/float64(len(perBin)), digits(dispersion(perMinute)))
 }
 
@@ -127,21 +128,13 @@ func mean(values []float64) float64 {
 func digits(x float64) string {
 	switch {
 	case x >= 1000:
-		return thousands(int(math.Round(x)))
+		return words.Thousands(int(math.Round(x)))
 	case x >= 100:
 		return fmt.Sprintf("%.0f", x)
 	case x >= 10:
 		return fmt.Sprintf("%.1f", x)
 	}
 	return fmt.Sprintf("%.2f", x)
-}
-
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 // span is a length as people say it.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluicehq/sluice/internal/ranges"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // maxLostRanges bounds the list of lost ranges; the count of lost records is always complete.
@@ -42,13 +43,13 @@ func (a Account) OK() bool { return a.Complete && a.Lost == 0 }
 func (a Account) Verdict() string {
 	switch {
 	case a.Lost > 0:
-		line := fmt.Sprintf("LOST %s records", thousands(a.Lost))
+		line := fmt.Sprintf("LOST %s records", words.Thousands(a.Lost))
 		if len(a.LostRanges) > 0 {
 			line += ": " + lostList(a.LostRanges)
 		}
 		return line
 	case !a.Complete:
-		return fmt.Sprintf("not finished: %s acknowledged records are neither analyzed nor dead yet", thousands(a.Unfinished))
+		return fmt.Sprintf("not finished: %s acknowledged records are neither analyzed nor dead yet", words.Thousands(a.Unfinished))
 	}
 	return "nothing lost"
 }
@@ -89,12 +90,12 @@ func (a Account) String() string {
 	}
 	wide := 0
 	for _, r := range rows {
-		wide = max(wide, len(thousands(r.n)))
+		wide = max(wide, len(words.Thousands(r.n)))
 	}
 	var b strings.Builder
 	for _, r := range rows {
 		if r.show {
-			fmt.Fprintf(&b, "%-26s  %*s\n", r.name, wide, thousands(r.n))
+			fmt.Fprintf(&b, "%-26s  %*s\n", r.name, wide, words.Thousands(r.n))
 		}
 	}
 	if a.Note != "" {

@@ -119,7 +119,7 @@ func (g *Generator) appendTime(dst []byte, at time.Time) []byte {
 // pad lengthens a body by about n bytes of words.
 func pad(dst []byte, n int, d *dice) []byte {
 	for end := len(dst) + n; len(dst) < end; {
-		dst = append(append(dst, ' '), words[d.below(len(words))]...)
+		dst = append(append(dst, ' '), goods[d.below(len(goods))]...)
 	}
 	return dst
 }

@@ -2,9 +2,10 @@ package emitter
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Stats is how far a pool has come.
@@ -56,32 +57,19 @@ func (p *Pool) Stats() Stats {
 func ProgressLine(s Stats) string {
 	parts := []string{
 		fmt.Sprintf("%.1fs", s.ElapsedSeconds),
-		"sent " + thousands(s.Sent),
-		"acked " + thousands(s.Acknowledged),
-		thousands(int64(s.RatePerSecond+0.5)) + "/s",
-		"pushed back " + thousands(s.PushedBack),
-		"retries " + thousands(s.Retries),
+		"sent " + words.Thousands(s.Sent),
+		"acked " + words.Thousands(s.Acknowledged),
+		words.Thousands(int64(s.RatePerSecond+0.5)) + "/s",
+		"pushed back " + words.Thousands(s.PushedBack),
+		"retries " + words.Thousands(s.Retries),
 	}
 	if s.Rejected > 0 {
-		parts = append(parts, "rejected "+thousands(s.Rejected))
+		parts = append(parts, "rejected "+words.Thousands(s.Rejected))
 	}
 	if s.Down {
 		parts = append(parts, "distributor out of reach")
 	}
 	return strings.Join(parts, "  ")
-}
-
-// thousands writes a number with commas.
-func thousands(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
 }
 
 // meter measures a rate over the last seconds from a running total.

@@ -44,14 +44,14 @@ var templates = []template{
 }
 
 var (
-	words = []string{"orders", "invoices", "lamps", "chairs", "stock", "teapots", "returns", "shelves", "users", "vouchers", "bicycles", "parcels"}
+	goods = []string{"orders", "invoices", "lamps", "chairs", "stock", "teapots", "returns", "shelves", "users", "vouchers", "bicycles", "parcels"}
 	paths = []string{"/api/cart", "/api/products", "/api/orders", "/login", "/api/search", "/static/img", "/health", "/api/checkout"}
 )
 
 // fills writes what stands for each placeholder.
 var fills = map[string]func([]byte, *dice) []byte{
 	"path":  func(b []byte, d *dice) []byte { return append(b, paths[d.below(len(paths))]...) },
-	"word":  func(b []byte, d *dice) []byte { return append(b, words[d.below(len(words))]...) },
+	"word":  func(b []byte, d *dice) []byte { return append(b, goods[d.below(len(goods))]...) },
 	"id":    func(b []byte, d *dice) []byte { return strconv.AppendInt(b, int64(1000+d.below(9000)), 10) },
 	"n":     func(b []byte, d *dice) []byte { return strconv.AppendInt(b, int64(10+d.below(290)), 10) },
 	"digit": func(b []byte, d *dice) []byte { return append(b, byte('1'+d.below(9))) },

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/ranges"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // VerifyOptions says how long and how often to ask.
@@ -77,7 +78,7 @@ func Verify(ctx context.Context, c *Client, emitters []EmitterAccount, o VerifyO
 	case errors.Is(err, errTime):
 		a := v.account(false)
 		a.Note = join(a.Note, fmt.Sprintf("the time of %v is over; %s records wait at the distributor, %s are in flight",
-			o.Timeout, thousands(v.stats.Depth), thousands(v.stats.InFlight)))
+			o.Timeout, words.Thousands(v.stats.Depth), words.Thousands(v.stats.InFlight)))
 		if v.lastErr != nil {
 			a.Note = join(a.Note, "the last look failed: "+v.lastErr.Error())
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -32,7 +33,7 @@ func (s *Server) getExplain(w http.ResponseWriter, _ *http.Request) {
 func explain(st autoscale.Stats, o autoscale.Options) Explained {
 	d := *st.LastDecision
 	e := Explained{Time: d.Time, Binding: binding(st, d), Facts: map[string]float64{}}
-	e.Text = fmt.Sprintf("%s: %s", analyzers(d.NewSize), d.Reason)
+	e.Text = fmt.Sprintf("%s: %s", words.Plural(d.NewSize, "analyzer", "analyzers"), d.Reason)
 	if d.Explanation != nil {
 		for _, f := range d.Explanation.Estimates {
 			e.Facts[f.Name] = f.Value
@@ -40,13 +41,6 @@ func explain(st autoscale.Stats, o autoscale.Options) Explained {
 	}
 	e.WhyNotMore, e.WhyNotFewer = otherwise(st, d, o)
 	return e
-}
-
-func analyzers(n int) string {
-	if n == 1 {
-		return "1 analyzer"
-	}
-	return fmt.Sprint(n, " analyzers")
 }
 
 // binding names what the size hangs on.
@@ -124,7 +118,7 @@ func join(a, b string) string {
 
 func thresholdOtherwise(st autoscale.Stats, d autoscale.Decision, o autoscale.Options) (more, fewer string) {
 	if st.InCooldown {
-		why := fmt.Sprintf("cooldown: %s left after the last change", seconds(st.CooldownRemaining.Seconds()))
+		why := fmt.Sprintf("cooldown: %s left after the last change", words.Seconds(st.CooldownRemaining.Seconds()))
 		return why, why
 	}
 	if d.NewSize < o.MaxSize {

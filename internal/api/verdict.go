@@ -2,9 +2,9 @@ package api
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Verdict is an answer to "is it keeping up?".
@@ -34,7 +34,7 @@ func keepingUp(l Live, slo time.Duration) Verdict {
 	if q.Problem != "" {
 		return Verdict{"unknown", "the queue takes nothing now: " + q.Problem}
 	}
-	flow := fmt.Sprintf("%s/s in, %s/s done", perSecond(l.Rates.In), perSecond(l.Rates.Out))
+	flow := fmt.Sprintf("%s/s in, %s/s done", words.Number(l.Rates.In), words.Number(l.Rates.Out))
 	unfinished := q.Depth + q.InFlight
 	switch {
 	case unfinished == 0 && l.Rates.In == 0:
@@ -42,14 +42,14 @@ func keepingUp(l Live, slo time.Duration) Verdict {
 	case unfinished == 0:
 		return Verdict{"keeping_up", flow + ", nothing waits"}
 	case l.Rates.Out == 0 && q.OldestWait > max(slo.Seconds(), 10):
-		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %d records waits for %s", unfinished, seconds(q.OldestWait))}
+		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %d records waits for %s", unfinished, words.Seconds(q.OldestWait))}
 	}
-	waits := fmt.Sprintf("%s; the oldest of %d records waits for %s", flow, unfinished, seconds(q.OldestWait))
+	waits := fmt.Sprintf("%s; the oldest of %d records waits for %s", flow, unfinished, words.Seconds(q.OldestWait))
 	switch {
 	case slo > 0 && q.OldestWait > slo.Seconds():
-		return Verdict{"behind", waits + ", more than the SLO of " + seconds(slo.Seconds())}
+		return Verdict{"behind", waits + ", more than the SLO of " + words.Seconds(slo.Seconds())}
 	case slo > 0:
-		return Verdict{"keeping_up", waits + " of " + seconds(slo.Seconds())}
+		return Verdict{"keeping_up", waits + " of " + words.Seconds(slo.Seconds())}
 	case l.Rates.In > 1.1*l.Rates.Out && q.Depth > 0:
 		return Verdict{"behind", waits + ", and more comes than is done"}
 	}
@@ -65,12 +65,12 @@ func keepingUpElsewhere(l Live, slo time.Duration) Verdict {
 		return Verdict{"unknown", "nobody knows what waits"}
 	}
 	d := l.Autoscaler.LastDecision
-	text := fmt.Sprintf("%s/s done here, %d records wait", perSecond(l.Rates.Out), d.Depth)
+	text := fmt.Sprintf("%s/s done here, %d records wait", words.Number(l.Rates.Out), d.Depth)
 	switch {
 	case d.Depth == 0 && l.Rates.Out == 0:
 		return Verdict{"idle", "nothing waits"}
 	case slo > 0 && d.Saw != nil && d.Saw.OldestWaitSeconds > slo.Seconds():
-		return Verdict{"behind", text + ", the oldest for " + seconds(d.Saw.OldestWaitSeconds)}
+		return Verdict{"behind", text + ", the oldest for " + words.Seconds(d.Saw.OldestWaitSeconds)}
 	}
 	return Verdict{"keeping_up", text}
 }
@@ -104,14 +104,14 @@ func healthOf(l Live) Health {
 		}
 	}
 	if l.Rates.PushedBack > 0 {
-		say("warning", "%s requests/s are pushed back", perSecond(l.Rates.PushedBack))
+		say("warning", "%s requests/s are pushed back", words.Number(l.Rates.PushedBack))
 	}
 	if p := l.Pool; p != nil {
 		if p.LeaseError != "" {
 			say("critical", "no work can be had: %s", p.LeaseError)
 		}
 		if p.Stuck > 0 {
-			say("warning", "%s stuck on a batch", analyzers(p.Stuck))
+			say("warning", "%s stuck on a batch", words.Plural(p.Stuck, "analyzer", "analyzers"))
 		}
 	}
 	if a := l.Autoscaler; a != nil {
@@ -123,21 +123,4 @@ func healthOf(l Live) Health {
 		}
 	}
 	return h
-}
-
-// perSecond is a rate as people read it.
-func perSecond(x float64) string {
-	if x >= 10 || x == 0 {
-		return strconv.FormatFloat(math.Round(x), 'f', 0, 64)
-	}
-	return strconv.FormatFloat(x, 'g', 2, 64)
-}
-
-// seconds is a wait as people read it.
-func seconds(x float64) string {
-	d := time.Duration(x * float64(time.Second))
-	if d >= 10*time.Second {
-		return d.Round(time.Second).String()
-	}
-	return d.Round(100 * time.Millisecond).String()
 }

@@ -3,8 +3,9 @@ package chart
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // How many ticks an axis has at most, about.
@@ -23,7 +24,7 @@ func (a Axis) ticks(from, to float64, most int) []Tick {
 	var ticks []Tick
 	for i := math.Ceil(from/step - 1e-9); i*step <= to*(1+1e-9); i++ {
 		at := i*step + 0 // and not -0
-		ticks = append(ticks, Tick{at, number(at, digits)})
+		ticks = append(ticks, Tick{at, words.Fixed(at, digits)})
 	}
 	return ticks
 }
@@ -40,23 +41,6 @@ func roundStep(least float64) float64 {
 		}
 	}
 	return 10 * ten
-}
-
-// number has a comma at each thousand.
-func number(x float64, digits int) string {
-	text := strconv.FormatFloat(x, 'f', digits, 64)
-	units, fraction, found := strings.Cut(text, ".")
-	sign := ""
-	if rest, negative := strings.CutPrefix(units, "-"); negative {
-		sign, units = "-", rest
-	}
-	for i := len(units) - 3; i > 0; i -= 3 {
-		units = units[:i] + "," + units[i:]
-	}
-	if found {
-		units += "." + fraction
-	}
-	return sign + units
 }
 
 // Seconds are the ticks of an axis in seconds, as people count time.

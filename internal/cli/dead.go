@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -130,14 +131,7 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 		if c.JSON {
 			return printJSON(cmd.OutOrStdout(), map[string]int{"count": total})
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%d %s %s\n", total, plural(total, "dead letter", "dead letters"), done)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", words.Plural(total, "dead letter", "dead letters"), done)
 		return nil
 	}, config.Client)
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +13,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -63,7 +63,7 @@ for another outcome; without it, that of the newest.`
 			return printJSON(cmd.OutOrStdout(), api.Decisions{Decisions: rows, Settings: answer.Settings})
 		}
 		if *actions && len(rows) == 0 && len(answer.Decisions) > 0 {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "none of the last %s decisions changed the size\n", thousands(int64(len(answer.Decisions))))
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "none of the last %s decisions changed the size\n", words.Thousands(len(answer.Decisions)))
 			return err
 		}
 		return printDecisions(cmd.OutOrStdout(), rows, *explain)
@@ -104,7 +104,7 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 	for i, d := range rows {
 		depth := "unknown"
 		if d.DepthKnown {
-			depth = thousands(int64(d.Depth))
+			depth = words.Thousands(d.Depth)
 		}
 		size := strconv.Itoa(d.Size)
 		if d.NewSize != d.Size {
@@ -131,8 +131,8 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 func explained(d autoscale.Decision) (lines []string) {
 	if s := d.Saw; s != nil {
 		line := fmt.Sprintf("saw: %s in flight, the oldest for %s; %s came and %s were done in %ss of work; %d ready, %d starting, %d draining",
-			thousands(int64(s.InFlight)), config.FormatDuration(time.Duration(s.OldestWaitSeconds*1000)*time.Millisecond),
-			thousands(int64(s.Arrived)), thousands(int64(s.Completed)), brief(s.BusySeconds), s.Ready, s.Starting, s.Draining)
+			words.Thousands(s.InFlight), config.FormatDuration(time.Duration(s.OldestWaitSeconds*1000)*time.Millisecond),
+			words.Thousands(s.Arrived), words.Thousands(s.Completed), words.Number(s.BusySeconds), s.Ready, s.Starting, s.Draining)
 		if s.Stuck > 0 {
 			line += fmt.Sprintf(", %d stuck", s.Stuck)
 		}
@@ -141,7 +141,7 @@ func explained(d autoscale.Decision) (lines []string) {
 	if e := d.Explanation; e != nil {
 		var parts []string
 		for _, n := range e.Estimates {
-			parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(n.Name, "_", " "), brief(n.Value)))
+			parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(n.Name, "_", " "), words.Number(n.Value)))
 		}
 		if len(parts) > 0 {
 			lines = append(lines, "believed: "+strings.Join(parts, ", "))
@@ -151,20 +151,9 @@ func explained(d autoscale.Decision) (lines []string) {
 		}
 	}
 	if d.WakeAt > 0 {
-		lines = append(lines, fmt.Sprintf("looks again at once when %s are unfinished", thousands(int64(d.WakeAt))))
+		lines = append(lines, fmt.Sprintf("looks again at once when %s are unfinished", words.Thousands(d.WakeAt)))
 	}
 	return lines
-}
-
-// brief is a number with as many digits as a person wants to read.
-func brief(x float64) string {
-	switch {
-	case x != 0 && math.Abs(x) < 0.1:
-		return strconv.FormatFloat(x, 'g', 2, 64)
-	case math.Abs(x) < 100:
-		return strings.TrimSuffix(strconv.FormatFloat(x, 'f', 1, 64), ".0")
-	}
-	return thousands(int64(math.Round(x)))
 }
 
 // clamped says which limits changed what the policy had named.

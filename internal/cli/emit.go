@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/emitter"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // emitFlags are what emit has beside the settings.
@@ -108,7 +109,7 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 			}
 		}
 		if open := st.Sent - st.Acknowledged - st.Rejected; open > 0 {
-			return fmt.Errorf("%s records were sent but not acknowledged; some of them may be stored all the same", thousands(open))
+			return fmt.Errorf("%s records were sent but not acknowledged; some of them may be stored all the same", words.Thousands(open))
 		}
 		return nil
 	}
@@ -196,7 +197,7 @@ func (f emitFlags) pace() (emitter.Profile, error) {
 
 func verifyLine(p emitter.VerifyProgress) string {
 	line := fmt.Sprintf("%.1fs  verifying  missing %s of %s  waiting %s  in flight %s", p.Elapsed.Seconds(),
-		thousands(p.Missing), thousands(p.Acknowledged), thousands(p.Depth), thousands(p.InFlight))
+		words.Thousands(p.Missing), words.Thousands(p.Acknowledged), words.Thousands(p.Depth), words.Thousands(p.InFlight))
 	if p.Err != nil {
 		line += "  (no answer, trying again)"
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -56,7 +57,7 @@ func printLeague(w io.Writer, st league.Standing) error {
 		return err
 	}
 	fmt.Fprintf(w, "since %s, SLO %s; an analyzer does %s records/s\n",
-		st.Since.Local().Format(time.DateTime), lasting(st.SLO), perSecond(st.Rate))
+		st.Since.Local().Format(time.DateTime), lasting(st.SLO), words.Number(st.Rate))
 	if st.LastHour.Seconds < st.Total.Seconds {
 		printSpan(w, "last hour", st.LastHour, st, func(r league.Row) league.Score { return r.LastHour }, st.Real.LastHour)
 	}
@@ -70,7 +71,7 @@ func printLeague(w io.Writer, st league.Standing) error {
 
 // printSpan is the table of one span.
 func printSpan(w io.Writer, title string, span league.Span, st league.Standing, of func(league.Row) league.Score, real league.RealScore) {
-	fmt.Fprintf(w, "\n%s, %s: %s records\n", title, lasting(float64(span.Seconds)), thousands(int64(span.Records)))
+	fmt.Fprintf(w, "\n%s, %s: %s records\n", title, lasting(float64(span.Seconds)), words.Thousands(span.Records))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	longest := len("  real pool")
 	for _, r := range st.Policies {
@@ -128,14 +129,7 @@ func lasting(seconds float64) string {
 	if seconds >= 2*day {
 		return fmt.Sprintf("%d days %d hours", int(seconds)/day, int(seconds)%day/3600)
 	}
-	return config.FormatDuration(round(seconds))
-}
-
-func perSecond(rate float64) string {
-	if rate < 100 {
-		return fmt.Sprintf("%.3g", rate)
-	}
-	return thousands(int64(math.Round(rate)))
+	return words.Seconds(seconds)
 }
 
 // comparedCost says what a cost is beside another one.

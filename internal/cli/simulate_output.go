@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // simulateSummary is what simulate --json prints. Other programs rely on the names.
@@ -64,17 +65,17 @@ func (s *simulation) table(o outcome) string {
 	rows := [][]string{{"policy", "cost", "ratio", "late %", "p50", "p90", "p99", "max", "depth", "ups", "downs", "rev"}}
 	for _, r := range o.results {
 		rows = append(rows, []string{
-			r.Policy, thousands(int64(r.Cost)), fmt.Sprintf("%.3f", r.CostRatio), asPercent(r.SLOViolations),
-			waitCell(r.WaitP50), waitCell(r.WaitP90), waitCell(r.WaitP99), waitCell(r.WaitMax), thousands(int64(r.MaxDepth)),
+			r.Policy, words.Thousands(r.Cost), fmt.Sprintf("%.3f", r.CostRatio), asPercent(r.SLOViolations),
+			waitCell(r.WaitP50), waitCell(r.WaitP90), waitCell(r.WaitP99), waitCell(r.WaitMax), words.Thousands(r.MaxDepth),
 			strconv.Itoa(r.ScaleUps), strconv.Itoa(r.ScaleDowns), strconv.Itoa(r.Reversals),
 		})
 	}
-	rows = append(rows, []string{"bound", thousands(int64(math.Floor(o.bound.Cost + 1e-6))), fmt.Sprintf("%.3f", o.bound.Ratio), asPercent(o.bound.Late)})
+	rows = append(rows, []string{"bound", words.Thousands(int64(math.Floor(o.bound.Cost + 1e-6))), fmt.Sprintf("%.3f", o.bound.Ratio), asPercent(o.bound.Late)})
 
 	var b strings.Builder
 	first := o.results[0]
 	fmt.Fprintf(&b, "%s records in %s s, SLO %v; useful %s worker-seconds\n",
-		thousands(int64(first.Records)), thousands(int64(s.trace.Seconds())), s.options.SLO, thousands(int64(math.Round(first.Useful))))
+		words.Thousands(first.Records), words.Thousands(s.trace.Seconds()), s.options.SLO, words.Thousands(int64(math.Round(first.Useful))))
 	if summary := s.trace.Summary(); summary != "" {
 		b.WriteString(wrapped(summary))
 	}
@@ -91,7 +92,7 @@ func simulateNotes(b *strings.Builder, o outcome) {
 	note := func(format string, args ...any) { b.WriteString(wrapped(fmt.Sprintf(format, args...))) }
 	for _, r := range o.results {
 		if r.Unserved > 0 {
-			note("%s left %s records waiting, an hour after the trace; they count as late.", r.Policy, thousands(int64(r.Unserved)))
+			note("%s left %s records waiting, an hour after the trace; they count as late.", r.Policy, words.Thousands(r.Unserved))
 		}
 		if float64(r.Cost) < o.bound.Cost-1e-6 {
 			note("%s costs less than the bound only because it is late for %s %% of the records.", r.Policy, asPercent(r.SLOViolations))
@@ -104,7 +105,7 @@ func simulateNotes(b *strings.Builder, o outcome) {
 
 func asPercent(share float64) string { return fmt.Sprintf("%.3f", 100*share) }
 
-func waitCell(n int) string { return thousands(int64(n)) + "s" }
+func waitCell(n int) string { return words.Thousands(n) + "s" }
 
 // wrapped is text in lines of at most 79 characters, each with its end.
 func wrapped(text string) string {

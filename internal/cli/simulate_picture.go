@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
 	"github.com/sluicehq/sluice/internal/chart"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // plotColumns is how many moments a picture can tell apart, about one per pixel.
@@ -86,7 +87,7 @@ func (s *simulation) picture(plots []*plot, o outcome) chart.Chart {
 	c := chart.Chart{
 		Title: "What each policy would have done: " + traceName(s.flags.trace),
 		Subtitle: fmt.Sprintf("%s records, %v per analyzer and second, start-up %v, %d to %d analyzers, a check each %v; the bound has ratio %.3f",
-			thousands(int64(o.results[0].Records)), s.options.Rate, s.options.Startup, s.options.MinSize, s.options.MaxSize,
+			words.Thousands(o.results[0].Records), s.options.Rate, s.options.Startup, s.options.MinSize, s.options.MaxSize,
 			s.options.CheckInterval, o.bound.Ratio),
 		X:      chart.Axis{Label: s.timeLabel(), Max: end, Ticks: chart.Seconds(0, end)},
 		Panels: []chart.Panel{s.arrivalsPanel(plots[0].step)},
@@ -133,9 +134,9 @@ func (s *simulation) curves(plots []*plot, o outcome) (waits, sizes chart.Panel,
 		sizes.Series = append(sizes.Series, chart.Series{Color: color, Style: chart.Steps, Width: width, Points: p.sizes()})
 		name := fmt.Sprintf("%s  ratio %.3f, %s %% late", s.names[i], o.results[i].CostRatio, asPercent(o.results[i].SLOViolations))
 		if most := p.highest(); float64(most) > waitsWhole*slo {
-			cut = append(cut, fmt.Sprintf("%s up to %s", s.names[i], thousands(int64(most))))
+			cut = append(cut, fmt.Sprintf("%s up to %s", s.names[i], words.Thousands(most)))
 			if len(plots) > togetherAtMost {
-				name += fmt.Sprintf(", waits up to %ss", thousands(int64(most)))
+				name += fmt.Sprintf(", waits up to %ss", words.Thousands(most))
 			}
 		}
 		legend = append(legend, chart.Legend{Color: color, Text: name})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -78,20 +79,20 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("process", "sluice %s, version %s, up %s", st.Role, st.Version, round(st.Uptime))
+	row("process", "sluice %s, version %s, up %s", st.Role, st.Version, words.Seconds(st.Uptime))
 	if q := st.QueueStats; q != nil {
-		row("accepted", "%s records", thousands(q.Accepted))
-		row("completed", "%s", thousands(q.Completed))
-		row("dead", "%s", thousands(q.Dead))
-		row("waiting", "%s in %s batches, the oldest for %s", thousands(q.Depth), thousands(q.Batches), round(q.OldestWait))
-		row("in flight", "%s", thousands(q.InFlight))
-		row("stored", "%s of %s, durability %s", humanBytes(q.Bytes), humanBytes(q.LimitBytes), q.Durability)
+		row("accepted", "%s records", words.Thousands(q.Accepted))
+		row("completed", "%s", words.Thousands(q.Completed))
+		row("dead", "%s", words.Thousands(q.Dead))
+		row("waiting", "%s in %s batches, the oldest for %s", words.Thousands(q.Depth), words.Thousands(q.Batches), words.Seconds(q.OldestWait))
+		row("in flight", "%s", words.Thousands(q.InFlight))
+		row("stored", "%s of %s, durability %s", words.Bytes(q.Bytes), words.Bytes(q.LimitBytes), q.Durability)
 		if q.Problem != "" {
 			row("problem", "%s", q.Problem)
 		}
 	}
 	if in := st.Ingest; in != nil {
-		row("ingest", "%s requests, %s records rejected, %s pushed back", thousands(in.Requests), thousands(in.Rejected), thousands(in.PushedBack))
+		row("ingest", "%s requests, %s records rejected, %s pushed back", words.Thousands(in.Requests), words.Thousands(in.Rejected), words.Thousands(in.PushedBack))
 	}
 	if a := st.Autoscaler; a != nil {
 		row("autoscaler", "%s", autoscalerLine(st))
@@ -102,12 +103,12 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 			row("", "no work can be had: %s", p.LeaseError)
 		}
 		for _, r := range p.Analyzers {
-			row("  "+r.ID, "%s, %d of %d slots, %s records in %s batches", r.State, r.InHand, r.Slots, thousands(r.Records), thousands(r.Batches))
+			row("  "+r.ID, "%s, %d of %d slots, %s records in %s batches", r.State, r.InHand, r.Slots, words.Thousands(r.Records), words.Thousands(r.Batches))
 		}
 	}
 	if st.Remote != nil {
 		for _, r := range *st.Remote {
-			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased so far", round(r.LastSeen), thousands(r.Records))
+			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased so far", words.Seconds(r.LastSeen), words.Thousands(r.Records))
 		}
 	}
 	return t.Flush()
@@ -123,35 +124,4 @@ func autoscalerLine(st api.Stats) string {
 		line += "; last: " + d.Reason
 	}
 	return line
-}
-
-// round makes seconds short to read.
-func round(seconds float64) time.Duration {
-	d := time.Duration(seconds * float64(time.Second))
-	if d < 10*time.Second {
-		return d.Round(100 * time.Millisecond)
-	}
-	return d.Round(time.Second)
-}
-
-// humanBytes writes 55885923 as 53.3MiB.
-func humanBytes(n int64) string {
-	const units = "KMGTPE"
-	v, unit := float64(n), ""
-	for i := 0; v >= 1024 && i < len(units); i++ {
-		v, unit = v/1024, units[i:i+1]+"i"
-	}
-	if unit == "" {
-		return fmt.Sprint(n, "B")
-	}
-	return fmt.Sprintf("%.1f%sB", v, unit)
-}
-
-// thousands writes 1234567 as 1,234,567.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

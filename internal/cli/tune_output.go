@@ -11,18 +11,19 @@ import (
 	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/autoscale/tune"
 	"github.com/sluicehq/sluice/internal/chart"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // report is the outcome for people.
 func (t *tuning) report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s records in %s s, SLO %v\n", thousands(int64(t.trace.Records())), thousands(int64(t.trace.Seconds())), t.options.Simulate.SLO)
+	fmt.Fprintf(&b, "%s records in %s s, SLO %v\n", words.Thousands(t.trace.Records()), words.Thousands(t.trace.Seconds()), t.options.Simulate.SLO)
 	if summary := t.trace.Summary(); summary != "" {
 		b.WriteString(wrapped(summary))
 	}
 	if t.heldOut() > 0 {
 		fmt.Fprintf(&b, "found on the first %s s; held out, and only judging: the last %s s\n",
-			thousands(int64(t.foundOn)), thousands(int64(t.heldOut())))
+			words.Thousands(t.foundOn), words.Thousands(t.heldOut()))
 	}
 	for _, r := range t.results {
 		fmt.Fprintf(&b, "\n%s: the cheapest of %d settings for each share of late records\n\n", r.Policy, len(r.Tried))
@@ -249,7 +250,7 @@ func (t *tuning) pictureSubtitle() string {
 	text := fmt.Sprintf("SLO %v, %v records per analyzer and second, start-up %v, %d to %d analyzers, a check each %v. Better is down and to the left.",
 		o.SLO, o.Rate, o.Startup, o.MinSize, o.MaxSize, o.CheckInterval)
 	if t.heldOut() > 0 {
-		text += fmt.Sprintf(" The first %s s.", thousands(int64(t.foundOn)))
+		text += fmt.Sprintf(" The first %s s.", words.Thousands(t.foundOn))
 	}
 	return text
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/emitter"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Account is how a demo ended: what became of every record, and what there was to see.
@@ -78,7 +79,7 @@ func (a *Account) Verdict() string {
 func (a *Account) verdict() string {
 	switch {
 	case a.Lost > 0:
-		return fmt.Sprintf("The account does not add up: %s accepted records are LOST.", thousands(a.Lost))
+		return fmt.Sprintf("The account does not add up: %s accepted records are LOST.", words.Thousands(a.Lost))
 	case a.OK && a.Emitted == 0:
 		return "Nothing was emitted."
 	case a.OK && a.Twice > 0:
@@ -88,18 +89,18 @@ func (a *Account) verdict() string {
 	case a.Interrupted:
 		return "So far nothing was lost."
 	case a.Unfinished > 0:
-		return fmt.Sprintf("The account does not add up: %s accepted records are neither analyzed nor dead letters yet.", thousands(a.Unfinished))
+		return fmt.Sprintf("The account does not add up: %s accepted records are neither analyzed nor dead letters yet.", words.Thousands(a.Unfinished))
 	case a.Dead > 0:
-		return fmt.Sprintf("The account does not add up: %s records are in the dead letters; see \"sluice dead ls\".", thousands(a.Dead))
+		return fmt.Sprintf("The account does not add up: %s records are in the dead letters; see \"sluice dead ls\".", words.Thousands(a.Dead))
 	}
-	return fmt.Sprintf("The account does not add up: of %s emitted records %s were accepted.", thousands(a.Emitted), thousands(a.Accepted))
+	return fmt.Sprintf("The account does not add up: of %s emitted records %s were accepted.", words.Thousands(a.Emitted), words.Thousands(a.Accepted))
 }
 
 // String is a small table for people, with the verdict as its last line.
 func (a *Account) String() string {
 	var b strings.Builder
 	b.WriteString("The account\n")
-	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-16s %12s\n", name, thousands(n)) }
+	row := func(name string, n int64) { fmt.Fprintf(&b, "  %-16s %12s\n", name, words.Thousands(n)) }
 	row("emitted", a.Emitted)
 	row("accepted", a.Accepted)
 	row("analyzed", a.Analyzed)
@@ -126,14 +127,6 @@ func (a *Account) String() string {
 		b.WriteString("  note: " + a.Note + "\n")
 	}
 	return b.String() + a.Verdict()
-}
-
-// plural writes a number with its noun.
-func plural(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return thousands(n) + " " + many
 }
 
 // How long the account may take, after the load has ended and after an interrupt.

@@ -11,6 +11,7 @@ import (
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/app"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -202,10 +203,10 @@ func (d *autoscaling) announce() {
 		say("The distributor at %s has no pool in its process: analyzers elsewhere can't be seen from here, only the records that wait.", d.client.URL())
 	case d.o.Distributor == "":
 		say("A pool of %s, each good for %.0f records/s, and no load. It may grow to %d.",
-			plural(int64(d.first.Pool.Size), "analyzer", "analyzers"), analyzerRate, d.scaler.MaxSize)
+			words.Plural(d.first.Pool.Size, "analyzer", "analyzers"), analyzerRate, d.scaler.MaxSize)
 	default:
 		say("The distributor at %s has a pool of %s and keeps between %d and %d.",
-			d.client.URL(), plural(int64(d.first.Pool.Size), "analyzer", "analyzers"), d.scaler.MinSize, d.scaler.MaxSize)
+			d.client.URL(), words.Plural(d.first.Pool.Size, "analyzer", "analyzers"), d.scaler.MinSize, d.scaler.MaxSize)
 	}
 	if total := d.plan.total(); d.hasPool && total > d.o.Duration*5/4 {
 		say("With its settings (a check each %v, a cooldown of %v) this takes about %v.", d.scaler.CheckInterval, d.scaler.Cooldown, total.Round(time.Second))
@@ -221,10 +222,10 @@ func (d *autoscaling) load(ctx context.Context) (*emitter.Pool, error) {
 		return nil, err
 	}
 	if ctx.Err() == nil {
-		line := fmt.Sprintf("%s send %s records/s now.", plural(int64(d.o.Emitters), "emitter", "emitters"), thousands(int64(d.o.Rate)))
+		line := fmt.Sprintf("%s send %s records/s now.", words.Plural(d.o.Emitters, "emitter", "emitters"), words.Thousands(int64(d.o.Rate)))
 		if d.hasPool {
 			line += fmt.Sprintf(" While %s or more wait, each action adds %d; between two actions lie %v.",
-				thousands(int64(d.scaler.ScaleUpThreshold)), d.scaler.ScaleUpCount, d.scaler.Cooldown)
+				words.Thousands(d.scaler.ScaleUpThreshold), d.scaler.ScaleUpCount, d.scaler.Cooldown)
 		}
 		d.o.Screen.Say("%s", line)
 	}
@@ -343,7 +344,7 @@ func (d *autoscaling) tell(p *PoolStory, interrupted bool) {
 		if interrupted {
 			return
 		}
-		d.o.Screen.Say("\nThe pool did not change its size: a load of %s records/s was no backlog for it. Try a greater --rate.\n", thousands(int64(d.o.Rate)))
+		d.o.Screen.Say("\nThe pool did not change its size: a load of %s records/s was no backlog for it. Try a greater --rate.\n", words.Thousands(int64(d.o.Rate)))
 		return
 	}
 	d.o.Screen.Say("\nThe decisions that changed the size:")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Sample is what was seen at one moment.
@@ -53,7 +55,7 @@ func Chart(history []Sample, o ChartOptions) []string {
 	depth, size := columns(history, span, o.Width-axisWidth)
 	title := "depth in records"
 	if o.Up > 0 {
-		title = fmt.Sprintf("depth in records (grows at %s, shrinks at %s)", thousands(int64(o.Up)), thousands(int64(o.Down)))
+		title = fmt.Sprintf("depth in records (grows at %s, shrinks at %s)", words.Thousands(o.Up), words.Thousands(o.Down))
 	}
 	lines := panel(cut(title, o.Width-axisWidth), depth, o.DepthRows, most(depth, max(o.Up, 10)), depthColor, o.Color)
 	if o.SizeRows > 0 {
@@ -102,7 +104,7 @@ func panel(title string, values []int, rows, top int, color string, colored bool
 		label := ""
 		switch i {
 		case 0:
-			label = short(top)
+			label = words.Compact(top, 6)
 		case rows - 1:
 			label = "0"
 		}
@@ -167,7 +169,7 @@ func Status(history []Sample, pool bool, width int) string {
 	}
 	s := history[len(history)-1]
 	in, out := rates(history)
-	line := fmt.Sprintf("%5.1fs  in %s/s  out %s/s  depth %s", s.At.Seconds(), thousands(in), thousands(out), thousands(int64(s.Depth)))
+	line := fmt.Sprintf("%5.1fs  in %s/s  out %s/s  depth %s", s.At.Seconds(), words.Thousands(in), words.Thousands(out), words.Thousands(s.Depth))
 	if pool {
 		line += fmt.Sprintf("  size %d (%d busy)", s.Size, s.Busy)
 	}
@@ -197,24 +199,4 @@ func cut(line string, width int) string {
 		return string(runes[:width-1]) + "…"
 	}
 	return line
-}
-
-// short writes a number in few letters: 950, 9,500, 95k, 9.5M.
-func short(n int) string {
-	switch {
-	case n < 100_000:
-		return thousands(int64(n))
-	case n < 10_000_000:
-		return fmt.Sprintf("%dk", n/1000)
-	}
-	return fmt.Sprintf("%dM", n/1_000_000)
-}
-
-// thousands writes 1234567 as 1,234,567.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -171,11 +171,3 @@ func TestShareTable(t *testing.T) {
 		{"slots-4", 4, 5960, 40, 39.8}, {"slots-3", 3, 4515, 30, 30.1}, {"slots-2", 2, 3000, 20, 20}, {"slots-1", 1, 1500000, 10, 70},
 	}, 79, false))
 }
-
-func TestShort(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1234: "1,234", 99999: "99,999", 100_000: "100k", 9_999_999: "9999k", 12_345_678: "12M"} {
-		if got := short(n); got != want {
-			t.Errorf("%d: %q, want %q", n, got, want)
-		}
-	}
-}

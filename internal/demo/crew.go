@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -163,7 +164,7 @@ func (c *crew) killOne(ctx context.Context) {
 	delete(c.ready, p)
 	c.kills++
 	c.held += held
-	what := plural(int64(held), "batch", "batches")
+	what := words.Plural(held, "batch", "batches")
 	if err != nil {
 		what = "nobody knows how many batches"
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sluicehq/sluice/emitter"
 	"github.com/sluicehq/sluice/internal/app"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -96,7 +97,7 @@ func (d *failure) run(ctx context.Context) (*Account, error) {
 		return nil, err
 	}
 	d.o.Screen.Say("%s work on %s records/s. About every %v one of them is killed with SIGKILL. What it had in hand",
-		plural(int64(d.o.Processes), "analyzer process", "analyzer processes"), thousands(int64(rate)), d.o.KillEvery)
+		words.Plural(d.o.Processes, "analyzer process", "analyzer processes"), words.Thousands(int64(rate)), d.o.KillEvery)
 	d.o.Screen.Say("belongs to it for %v more, then others get it.", d.o.Lease)
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorking()
@@ -155,5 +156,5 @@ func (d *failure) show(w *watch, lineDue bool) {
 		return
 	}
 	_, ready, kills, _ := d.crew.counts()
-	d.o.Screen.Say("%s  in flight %s  processes %d  kills %d  redelivered %d", Status(history, false, 0), thousands(st.InFlight), ready, kills, st.Redelivers)
+	d.o.Screen.Say("%s  in flight %s  processes %d  kills %d  redelivered %d", Status(history, false, 0), words.Thousands(st.InFlight), ready, kills, st.Redelivers)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/sluicehq/sluice/emitter"
 	"github.com/sluicehq/sluice/internal/app"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -84,7 +85,7 @@ func (d *weighing) run(ctx context.Context) (*Account, error) {
 	}
 	batches := int64(max(float64(slots)*analyzerRate*d.o.Duration.Seconds()/batchRecords, 1))
 	d.o.Screen.Say("A backlog of %s records in %s equal batches, for analyzers with 4, 3, 2 and 1 slots.",
-		thousands(batches*batchRecords), thousands(batches))
+		words.Thousands(batches*batchRecords), words.Thousands(batches))
 	load, err := d.backlog(ctx, batches*batchRecords)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func ShareTable(shares []Share, width int, color bool) []string {
 		if color {
 			bar = sizeColor + bar + plain
 		}
-		lines = append(lines, fmt.Sprintf("%-10s %5d  %6.1f %%  %6.1f %%  %10s  %s", s.Analyzer, s.Slots, s.Expected, s.Actual, thousands(s.Records), bar))
+		lines = append(lines, fmt.Sprintf("%-10s %5d  %6.1f %%  %6.1f %%  %10s  %s", s.Analyzer, s.Slots, s.Expected, s.Actual, words.Thousands(s.Records), bar))
 	}
 	return lines
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // State says how bad it is.
@@ -74,7 +76,7 @@ func (f Finding) with(pairs ...any) Finding {
 
 func system(f Facts) []Finding {
 	s := f.System
-	text := fmt.Sprintf("version %s, %s, %s/%s, %s", s.Version, s.Go, s.OS, s.Arch, plural(s.CPUs, "processor"))
+	text := fmt.Sprintf("version %s, %s, %s/%s, %s", s.Version, s.Go, s.OS, s.Arch, words.Plural(s.CPUs, "processor", "processors"))
 	switch {
 	case s.OS != "linux" && s.OS != "darwin":
 		return []Finding{bad("sluice", "run it on Linux or macOS", "%s: not a system that it is built for", text)}
@@ -163,17 +165,17 @@ func space(f Facts) []Finding {
 	values := func(one Finding) []Finding {
 		return []Finding{one.with("free_bytes", float64(d.Free), "total_bytes", float64(d.Total), "max_bytes", float64(n.MaxBytes), "min_free_bytes", float64(n.MinFree))}
 	}
-	text := fmt.Sprintf("%s of %s are free", volume(d.Free), volume(d.Total))
+	text := fmt.Sprintf("%s of %s are free", words.Bytes(d.Free), words.Bytes(d.Total))
 	switch {
 	case d.Free < n.MinFree:
-		return values(bad(topic, "make room", "%s, less than min_free_bytes (%s): records are pushed back at once", text, volume(n.MinFree)))
+		return values(bad(topic, "make room", "%s, less than min_free_bytes (%s): records are pushed back at once", text, words.Bytes(n.MinFree)))
 	case d.Free < 4*n.MinFree:
-		return values(warn(topic, "make room, or set max_bytes so that the queue is full before the disk is", "%s; at %s records are pushed back", text, volume(n.MinFree)))
+		return values(warn(topic, "make room, or set max_bytes so that the queue is full before the disk is", "%s; at %s records are pushed back", text, words.Bytes(n.MinFree)))
 	case d.Free < 2*n.MaxBytes+n.MinFree:
-		return values(warn(topic, fmt.Sprintf("set max_bytes to %s, or make room", volume(max((d.Free-n.MinFree)/2, 0))),
-			"%s; waiting batches may take max_bytes (%s) and dead letters as much again, so that the disk is full before the queue is", text, volume(n.MaxBytes)))
+		return values(warn(topic, fmt.Sprintf("set max_bytes to %s, or make room", words.Bytes(max((d.Free-n.MinFree)/2, 0))),
+			"%s; waiting batches may take max_bytes (%s) and dead letters as much again, so that the disk is full before the queue is", text, words.Bytes(n.MaxBytes)))
 	}
-	return values(ok(topic, "%s; max_bytes (%s) fits twice, for waiting batches and for dead letters", text, volume(n.MaxBytes)))
+	return values(ok(topic, "%s; max_bytes (%s) fits twice, for waiting batches and for dead letters", text, words.Bytes(n.MaxBytes)))
 }
 
 func inodes(f Facts) []Finding {
@@ -214,7 +216,7 @@ func syncSpeed(f Facts) []Finding {
 		return []Finding{one.with("p50_seconds", s.P50.Seconds(), "p99_seconds", s.P99.Seconds(), "max_seconds", s.Max.Seconds(), "count", float64(s.Count))}
 	}
 	perSecond := int64(time.Second / max(s.P50, time.Microsecond))
-	text := fmt.Sprintf("half of %d syncs took up to %s, 99 %% up to %s", s.Count, brief(s.P50), brief(s.P99))
+	text := fmt.Sprintf("half of %d syncs took up to %s, 99 %% up to %s", s.Count, words.Duration(s.P50), words.Duration(s.P99))
 	means := fmt.Sprintf("a sender that waits for each answer gets at most %d posts a second; many senders at once share a sync", perSecond)
 	if !f.Service.Syncs {
 		return values(ok(topic, "%s; with durability: process nobody waits for it", text))
@@ -266,23 +268,23 @@ func memory(f Facts) []Finding {
 		return nil
 	}
 	need := f.Service.Memory + overhead
-	text := fmt.Sprintf("%s %s", whose, volume(have))
+	text := fmt.Sprintf("%s %s", whose, words.Bytes(have))
 	if l.Available > 0 {
-		text += fmt.Sprintf(", %s are available", volume(l.Available))
+		text += fmt.Sprintf(", %s are available", words.Bytes(l.Available))
 	}
 	values := func(one Finding) []Finding {
 		return []Finding{one.with("limit_bytes", float64(have), "available_bytes", float64(l.Available), "memory_limit", float64(f.Service.Memory))}
 	}
 	switch {
 	case have < need:
-		return values(bad(topic, fmt.Sprintf("allow %s at least, or lower memory_limit and the max_..._bytes settings", volume(need)),
-			"%s, less than memory_limit (%s) and what a process takes besides: it will be killed under load", text, volume(f.Service.Memory)))
+		return values(bad(topic, fmt.Sprintf("allow %s at least, or lower memory_limit and the max_..._bytes settings", words.Bytes(need)),
+			"%s, less than memory_limit (%s) and what a process takes besides: it will be killed under load", text, words.Bytes(f.Service.Memory)))
 	case have < 2*need:
-		return values(warn(topic, "leave twice as much for large bodies and for what the analyzers make of a batch", "%s; Sluice plans for %s", text, volume(need)))
+		return values(warn(topic, "leave twice as much for large bodies and for what the analyzers make of a batch", "%s; Sluice plans for %s", text, words.Bytes(need)))
 	case l.Available > 0 && l.Available < need:
-		return values(warn(topic, "end what takes the rest", "%s; Sluice plans for %s", text, volume(need)))
+		return values(warn(topic, "end what takes the rest", "%s; Sluice plans for %s", text, words.Bytes(need)))
 	}
-	return values(ok(topic, "%s; Sluice plans for %s", text, volume(need)))
+	return values(ok(topic, "%s; Sluice plans for %s", text, words.Bytes(need)))
 }
 
 // Bounds of how far a clock may be off.
@@ -304,12 +306,12 @@ func clock(f Facts) []Finding {
 		if c.Ahead < 0 {
 			word = "behind"
 		}
-		one := ok(topic, "the same as the distributor's, within %s", brief(max(c.Uncertain, time.Second)))
+		one := ok(topic, "the same as the distributor's, within %s", words.Duration(max(c.Uncertain, time.Second)))
 		switch {
 		case off > offALot:
-			one = bad(topic, "let both machines keep their time by NTP", "%s %s the distributor's: waits, decisions and histories of the two cannot be compared", brief(max(c.Ahead, -c.Ahead)), word)
+			one = bad(topic, "let both machines keep their time by NTP", "%s %s the distributor's: waits, decisions and histories of the two cannot be compared", words.Duration(max(c.Ahead, -c.Ahead)), word)
 		case off > offABit:
-			one = warn(topic, "let both machines keep their time by NTP", "%s %s the distributor's; leases are safe, they count seconds; times in logs and charts are off", brief(max(c.Ahead, -c.Ahead)), word)
+			one = warn(topic, "let both machines keep their time by NTP", "%s %s the distributor's; leases are safe, they count seconds; times in logs and charts are off", words.Duration(max(c.Ahead, -c.Ahead)), word)
 		}
 		out = append(out, one.with("ahead_seconds", c.Ahead.Seconds(), "uncertain_seconds", c.Uncertain.Seconds()))
 	}
@@ -353,42 +355,7 @@ func server(f Facts) []Finding {
 	case s.Role != "run" && s.Role != "distributor":
 		return []Finding{warn(topic, "name the distributor, by default http://127.0.0.1:8000", "%s is a sluice %s: a pool, not a distributor", s.URL, s.Role)}
 	case s.Version != f.System.Version:
-		return []Finding{ok(topic, "%s answers in %s; sluice %s, version %s there and %s here", s.URL, brief(s.Took), s.Role, s.Version, f.System.Version)}
+		return []Finding{ok(topic, "%s answers in %s; sluice %s, version %s there and %s here", s.URL, words.Duration(s.Took), s.Role, s.Version, f.System.Version)}
 	}
-	return []Finding{ok(topic, "%s answers in %s; sluice %s, version %s", s.URL, brief(s.Took), s.Role, s.Version)}
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
-// volume writes 55885923 as 53.3 MiB.
-func volume(n int64) string {
-	const units = "KMGTPE"
-	x, unit := float64(n), ""
-	for i := 0; x >= 1024 && i < len(units); i++ {
-		x, unit = x/1024, units[i:i+1]+"i"
-	}
-	if unit == "" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %sB", x, unit)
-}
-
-// brief is a duration with as many digits as a person wants to read.
-func brief(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return d.Round(time.Microsecond).String()
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return d.Round(time.Second).String()
+	return []Finding{ok(topic, "%s answers in %s; sluice %s, version %s", s.URL, words.Duration(s.Took), s.Role, s.Version)}
 }

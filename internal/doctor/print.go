@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Print writes a report for people, in lines of at most width columns.
@@ -32,7 +34,7 @@ func Print(w io.Writer, r Report, width int) error {
 	case r.Problems+r.Warnings == 0:
 		b.WriteString("\nall is well\n")
 	default:
-		fmt.Fprintf(&b, "\n%s, %s\n", plural(r.Problems, "problem"), plural(r.Warnings, "warning"))
+		fmt.Fprintf(&b, "\n%s, %s\n", words.Plural(r.Problems, "problem", "problems"), words.Plural(r.Warnings, "warning", "warnings"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // View says how a frame is to look.
@@ -184,7 +185,7 @@ func (s *State) verdict(p painter, v View, live api.Live) []string {
 func (s *State) reasons(live api.Live) (all []string) {
 	if q := live.QueueStats; q != nil {
 		if n := lost(q); n != 0 {
-			all = append(all, fmt.Sprintf("the account is off by %s records: keep the log and the data folder", count(n)))
+			all = append(all, fmt.Sprintf("the account is off by %s records: keep the log and the data folder", words.Thousands(n)))
 		}
 	}
 	for _, r := range live.Health.Reasons {
@@ -196,7 +197,7 @@ func (s *State) reasons(live api.Live) (all []string) {
 		all = append(all, perSecond(live.Rates.Failed)+" records fail in the handler")
 	}
 	if q := live.QueueStats; q != nil && q.FreeBytes >= 0 && q.MinFree > 0 && q.FreeBytes < 4*q.MinFree {
-		all = append(all, fmt.Sprintf("%s are free on the disk; below %s records are pushed back", volume(float64(q.FreeBytes)), volume(float64(q.MinFree))))
+		all = append(all, fmt.Sprintf("%s are free on the disk; below %s records are pushed back", words.Bytes(q.FreeBytes), words.Bytes(q.MinFree)))
 	}
 	if a := live.Autoscaler; a != nil {
 		if a.CurrentSize >= a.MaxSize && live.KeepingUp.State == "behind" {
@@ -253,13 +254,13 @@ func flowFigures(live api.Live) [4]figure {
 	r := live.Rates
 	g := [4]figure{
 		{name: "in", value: "-"},
-		{name: "done", value: perSecondShort(r.Out), style: bold, more: volume(r.OutBytes) + "/s"},
+		{name: "done", value: perSecondShort(r.Out), style: bold, more: words.Bytes(r.OutBytes) + "/s"},
 		{name: "pushback", value: "-"},
 		{name: "failing", value: perSecondShort(r.Failed), style: unlessZero(r.Failed, yellow)},
 	}
 	if live.Ingest != nil {
-		g[0] = figure{"in", perSecondShort(r.In), bold, volume(r.InBytes) + "/s"}
-		g[2] = figure{"pushback", perSecondShort(r.PushedBack), unlessZero(r.PushedBack, yellow), count(live.Ingest.PushedBack) + " in all"}
+		g[0] = figure{"in", perSecondShort(r.In), bold, words.Bytes(r.InBytes) + "/s"}
+		g[2] = figure{"pushback", perSecondShort(r.PushedBack), unlessZero(r.PushedBack, yellow), words.Thousands(live.Ingest.PushedBack) + " in all"}
 	}
 	return g
 }
@@ -270,16 +271,16 @@ func backlogFigures(live api.Live) [4]figure {
 	if q == nil {
 		if a := live.Autoscaler; a != nil && a.LastDecision != nil && a.LastDecision.DepthKnown {
 			d := a.LastDecision
-			g[0].value = compact(int64(d.Depth), 9)
+			g[0].value = words.Compact(d.Depth, 9)
 			if d.Saw != nil {
-				g[1].value = compact(int64(d.Saw.InFlight), 9)
+				g[1].value = words.Compact(d.Saw.InFlight, 9)
 				g[2] = oldest(d.Saw.OldestWaitSeconds, live.SLO)
 			}
 		}
 		return g
 	}
-	g[0] = figure{"waiting", compact(q.Depth, 9), bold, "in " + count(q.Batches) + " batches"}
-	g[1].value = compact(q.InFlight, 9)
+	g[0] = figure{"waiting", words.Compact(q.Depth, 9), bold, "in " + words.Thousands(q.Batches) + " batches"}
+	g[1].value = words.Compact(q.InFlight, 9)
 	g[2] = oldest(q.OldestWait, live.SLO)
 	switch c := clears(q, live.Rates); {
 	case c < 0 && live.Rates.In == live.Rates.Out:
@@ -316,13 +317,13 @@ func oldest(wait, slo float64) figure {
 func poolFigures(live api.Live) [4]figure {
 	g := [4]figure{{name: "analyzers", value: "-"}, {name: "busy", value: "-"}, {name: "wanted", value: "-"}, {name: "policy", value: "-"}}
 	if p := live.Pool; p != nil {
-		g[0] = figure{"analyzers", count(int64(p.Size)), bold, fmt.Sprintf("%d starting, %d draining", p.Starting, p.Draining)}
-		g[1].value = count(int64(p.Busy))
+		g[0] = figure{"analyzers", words.Thousands(p.Size), bold, fmt.Sprintf("%d starting, %d draining", p.Starting, p.Draining)}
+		g[1].value = words.Thousands(p.Busy)
 		if p.Stuck > 0 {
 			g[1].value, g[1].style, g[1].more = fmt.Sprintf("%d stuck", p.Stuck), alarm, fmt.Sprintf("of %d", p.Busy)
 		}
 	} else if live.Remote != nil {
-		g[0] = figure{"analyzers", count(int64(len(*live.Remote))), bold, "in other processes"}
+		g[0] = figure{"analyzers", words.Thousands(len(*live.Remote)), bold, "in other processes"}
 	}
 	a := live.Autoscaler
 	if a == nil {
@@ -333,7 +334,7 @@ func poolFigures(live api.Live) [4]figure {
 		g[0].style = caution
 	}
 	if d := a.LastDecision; d != nil {
-		g[2].value = count(int64(d.NamedSize))
+		g[2].value = words.Thousands(d.NamedSize)
 		if d.NamedSize != d.NewSize {
 			g[2].style = yellow
 		}
@@ -368,21 +369,21 @@ func diskFigures(live api.Live) [4]figure {
 		return g
 	}
 	n := lost(q)
-	g[0] = figure{"lost", count(n), good, fmt.Sprintf("%s accepted", count(q.Accepted))}
+	g[0] = figure{"lost", words.Thousands(n), good, fmt.Sprintf("%s accepted", words.Thousands(q.Accepted))}
 	if n != 0 {
 		g[0].style = alarm
 	}
-	g[1] = figure{"dead", compact(q.Dead, 9), unlessZero(float64(q.Dead), yellow), ""}
-	g[2] = figure{"stored", volume(float64(q.Bytes)), plain, "durability " + q.Durability}
+	g[1] = figure{"dead", words.Compact(q.Dead, 9), unlessZero(float64(q.Dead), yellow), ""}
+	g[2] = figure{"stored", words.Bytes(q.Bytes), plain, "durability " + q.Durability}
 	if q.LimitBytes > 0 {
 		share := float64(q.Bytes) / float64(q.LimitBytes)
-		g[2].more = fmt.Sprintf("%.0f %% of %s", 100*share, volume(float64(q.LimitBytes)))
+		g[2].more = fmt.Sprintf("%.0f %% of %s", 100*share, words.Bytes(q.LimitBytes))
 		if share > 0.8 {
 			g[2].style = caution
 		}
 	}
 	if q.FreeBytes >= 0 {
-		g[3] = figure{"disk free", volume(float64(q.FreeBytes)), plain, "durability " + q.Durability}
+		g[3] = figure{"disk free", words.Bytes(q.FreeBytes), plain, "durability " + q.Durability}
 		if q.FreeBytes < 4*q.MinFree {
 			g[3].style = caution
 		}
@@ -394,7 +395,7 @@ func perSecondShort(x float64) string {
 	if s := perSecond(x); len(s) <= 9 {
 		return s
 	}
-	return short(x) + "/s"
+	return words.Short(x) + "/s"
 }
 
 func unlessZero(x float64, s style) style {
@@ -436,17 +437,17 @@ func (s *State) charts(p painter, v View, bars int) []string {
 		waits.title += " ┈ SLO " + span(l.Stats.SLO)
 	}
 	if v.Depth || l.Stats.SLO == 0 {
-		waits.title, waits.format, waits.fill, waits.over = "waiting, "+spanText, short, blue, plain
+		waits.title, waits.format, waits.fill, waits.over = "waiting, "+spanText, words.Short, blue, plain
 		waits.value, waits.line, waits.least = func(pt point) float64 { return pt.depth }, float64(l.Settings.ScaleUpThreshold), 10
 		if waits.line > 0 {
-			waits.title += " ┈ grows at " + short(waits.line)
+			waits.title += " ┈ grows at " + words.Short(waits.line)
 		}
 	}
 	if l.Stats.Autoscaler == nil && l.Stats.Pool == nil { // a distributor: nobody works here
 		waits.width = v.Width
 		return waits.draw(p, s.points, nil)
 	}
-	sizes := chart{title: "pool", width: v.Width - w - 1, height: bars, now: v.Now, span: v.Span, format: short, fill: green,
+	sizes := chart{title: "pool", width: v.Width - w - 1, height: bars, now: v.Now, span: v.Span, format: words.Short, fill: green,
 		value:  func(pt point) float64 { return float64(pt.size) },
 		strong: func(pt point) (float64, bool) { return float64(pt.busy), pt.hasBusy },
 		wanted: func(pt point) float64 { return float64(pt.named) }}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // row is one analyzer.
@@ -98,15 +99,15 @@ var fields = []field{
 		if r.slots == 0 {
 			return ""
 		}
-		return count(int64(r.inHand)) + "/" + count(int64(r.slots))
+		return words.Thousands(r.inHand) + "/" + words.Thousands(r.slots)
 	}, less: down(func(r row) int { return r.inHand })},
-	{name: "BATCHES", width: 9, from: 96, text: func(r row) string { return count(r.batches) }, less: down(func(r row) int64 { return r.batches })},
-	{name: "RECORDS", width: 9, text: func(r row) string { return compact(r.records, 9) }, less: down(func(r row) int64 { return r.records })},
-	{name: "REC/S", width: 7, text: func(r row) string { return short(r.rate) }, less: down(func(r row) float64 { return r.rate })},
+	{name: "BATCHES", width: 9, from: 96, text: func(r row) string { return words.Thousands(r.batches) }, less: down(func(r row) int64 { return r.batches })},
+	{name: "RECORDS", width: 9, text: func(r row) string { return words.Compact(r.records, 9) }, less: down(func(r row) int64 { return r.records })},
+	{name: "REC/S", width: 7, text: func(r row) string { return words.Short(r.rate) }, less: down(func(r row) float64 { return r.rate })},
 	{name: "P50", width: 6, from: 76, text: func(r row) string { return orBlank(r.p50) }, less: down(func(r row) float64 { return r.p50 })},
 	{name: "P99", width: 6, text: func(r row) string { return orBlank(r.p99) }, less: down(func(r row) float64 { return r.p99 })},
-	{name: "FAILED", width: 6, from: 70, text: func(r row) string { return short(float64(r.failed)) }, less: down(func(r row) int64 { return r.failed })},
-	{name: "RESTARTS", width: 8, from: 96, text: func(r row) string { return short(float64(r.restarts)) }, less: down(func(r row) int64 { return r.restarts })},
+	{name: "FAILED", width: 6, from: 70, text: func(r row) string { return words.Short(float64(r.failed)) }, less: down(func(r row) int64 { return r.failed })},
+	{name: "RESTARTS", width: 8, from: 96, text: func(r row) string { return words.Short(float64(r.restarts)) }, less: down(func(r row) int64 { return r.restarts })},
 }
 
 func orBlank(seconds float64) string {
@@ -114,14 +115,6 @@ func orBlank(seconds float64) string {
 		return "-"
 	}
 	return span(seconds)
-}
-
-// compact writes a number in full where it fits.
-func compact(n int64, columns int) string {
-	if s := count(n); len(s) <= columns {
-		return s
-	}
-	return short(float64(n))
 }
 
 // natural compares names so that a-9 comes before a-10.
@@ -188,7 +181,7 @@ func (s *State) table(p painter, v View, columns, height int) []string {
 	first := max(0, min(v.Scroll, len(rows)-(height-1)))
 	for i, r := range rows[first:] {
 		if height > 0 && len(lines) == height-1 && first+i < len(rows)-1 {
-			return append(lines, p.paint(faint, "… and "+count(int64(len(rows)-first-i))+" more (arrow keys)"))
+			return append(lines, p.paint(faint, "… and "+words.Thousands(len(rows)-first-i)+" more (arrow keys)"))
 		}
 		text := line(func(f field) (string, style) {
 			switch {
@@ -218,7 +211,7 @@ func (s *State) decisionLines(p painter, columns, height int) []string {
 			if d.Action == autoscale.ActionDown {
 				st, arrow = blue, "▼"
 			}
-			size := left(count(int64(d.Size))+" → "+count(int64(d.NewSize)), 7)
+			size := left(words.Thousands(d.Size)+" → "+words.Thousands(d.NewSize), 7)
 			lines = append(lines, cut(p.paint(faint, at)+" "+p.paint(st, arrow+size)+" "+clean(d.Reason), columns))
 			continue
 		}
@@ -229,9 +222,9 @@ func (s *State) decisionLines(p painter, columns, height int) []string {
 		}
 		text := clean(d.Reason)
 		if held > 1 {
-			text = "held " + count(int64(held)) + " times: " + text
+			text = "held " + words.Thousands(held) + " times: " + text
 		}
-		lines = append(lines, cut(p.paint(faint, at+"  "+left(count(int64(d.Size)), 7)+" "+text), columns))
+		lines = append(lines, cut(p.paint(faint, at+"  "+left(words.Thousands(d.Size), 7)+" "+text), columns))
 	}
 	if len(lines) == 1 {
 		lines = append(lines, p.paint(faint, "nothing was decided here"))

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // dayFile is one day of recorded history.
@@ -41,7 +43,7 @@ func readFolder(ctx context.Context, folder string, p *Progress) (*Trace, error)
 	}
 	if c.records == 0 {
 		return nil, fmt.Errorf("no second in the folder has a record, want one at least (%s, %s to %s)",
-			plural(len(files), "day"), files[0].name, files[len(files)-1].name)
+			words.Plural(len(files), "day", "days"), files[0].name, files[len(files)-1].name)
 	}
 	t := &Trace{Form: formFolder, Files: len(files), Start: time.Unix(c.earliest.second, 0).UTC()}
 	t.Trace, err = c.trace()

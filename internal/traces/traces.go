@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // Options says how to read where the file leaves it open.
@@ -63,27 +64,16 @@ func (t *Trace) Summary() string {
 	case formCSV:
 		return ""
 	case formFolder:
-		return plural(t.Files, "day") + when
+		return words.Plural(t.Files, "day", "days") + when
 	}
 	left := ""
 	if t.Continuation > 0 {
-		left += fmt.Sprintf("; %s continue others", plural(t.Continuation, "line"))
+		left += fmt.Sprintf("; %s continue others", words.Plural(t.Continuation, "line", "lines"))
 	}
 	if t.Unknown > 0 {
-		left += fmt.Sprintf("; %s without a time left out", plural(t.Unknown, "line"))
+		left += fmt.Sprintf("; %s without a time left out", words.Plural(t.Unknown, "line", "lines"))
 	}
-	return fmt.Sprintf("%s, %s%s%s", t.Form, plural(t.Lines, "line"), when, left)
-}
-
-func plural(n int, word string) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	if n == 1 {
-		return digits + " " + word
-	}
-	return digits + " " + word + "s"
+	return fmt.Sprintf("%s, %s%s%s", t.Form, words.Plural(t.Lines, "line", "lines"), when, left)
 }
 
 // Forms that are not forms of times.
