@@ -232,6 +232,26 @@ func TestKeepingUp(t *testing.T) {
 	}
 }
 
+func TestVerdictsAreWrittenForPeople(t *testing.T) {
+	live := func(depth int64, wait float64, r Rates) Live {
+		return Live{Stats: Stats{QueueStats: &QueueStats{Depth: depth, InFlight: 100, OldestWait: wait}}, Rates: r}
+	}
+	away := Live{Stats: Stats{Autoscaler: &autoscale.Stats{LastDecision: &autoscale.Decision{Depth: 1234567, DepthKnown: true}}}, Rates: Rates{Out: 2800}}
+	for _, tt := range []struct {
+		l    Live
+		want string
+	}{
+		{live(47_900, 90, Rates{In: 2195, Out: 12.34}), "2,195/s in, 12.3/s done; the oldest of 48,000 records waits for 1m30s, more than the SLO of 1m"},
+		{live(900, 0.0431, Rates{In: 0.2, Out: 1}), "0.2/s in, 1/s done; the oldest of 1,000 records waits for 43ms of 1m"},
+		{live(-1, 7200, Rates{In: 5}), "nothing is being done, and the oldest of 99 records waits for 2h"},
+		{away, "2,800/s done here, 1,234,567 records wait"},
+	} {
+		if got := keepingUp(tt.l, time.Minute); got.Text != tt.want {
+			t.Errorf("%q, want %q", got.Text, tt.want)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	tests := []struct {
 		name string
@@ -241,12 +261,14 @@ func TestHealth(t *testing.T) {
 	}{
 		{"all is well", Live{Stats: Stats{QueueStats: &QueueStats{}}}, "ok", ""},
 		{"dead letters", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3}}}, "warning", "3 records in the dead letters"},
+		{"many dead letters", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 12345}}}, "warning", "12,345 records in the dead letters"},
 		{"nearly full", Live{Stats: Stats{QueueStats: &QueueStats{Bytes: 90, LimitBytes: 100}}}, "warning", "90 % full"},
 		{"dead letters and no queue", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3, Problem: "no space left"}}}, "critical", "no space left"},
 		{"stuck", Live{Stats: Stats{Pool: &analyzer.Stats{Stuck: 2}}}, "warning", "2 analyzers stuck"},
 		{"no work", Live{Stats: Stats{Pool: &analyzer.Stats{LeaseError: "refused"}}}, "critical", "refused"},
 		{"paused", Live{Stats: Stats{Autoscaler: &autoscale.Stats{Paused: true}}}, "warning", "paused"},
 		{"pushed back", Live{Rates: Rates{PushedBack: 0.2}}, "warning", "0.2 requests/s are pushed back"},
+		{"pushed back a lot", Live{Rates: Rates{PushedBack: 1500.4}}, "warning", "1,500 requests/s are pushed back"},
 	}
 	for _, tt := range tests {
 		got := healthOf(tt.l)

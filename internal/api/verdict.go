@@ -42,9 +42,9 @@ func keepingUp(l Live, slo time.Duration) Verdict {
 	case unfinished == 0:
 		return Verdict{"keeping_up", flow + ", nothing waits"}
 	case l.Rates.Out == 0 && q.OldestWait > max(slo.Seconds(), 10):
-		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %d records waits for %s", unfinished, words.Seconds(q.OldestWait))}
+		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %s records waits for %s", words.Thousands(unfinished), words.Seconds(q.OldestWait))}
 	}
-	waits := fmt.Sprintf("%s; the oldest of %d records waits for %s", flow, unfinished, words.Seconds(q.OldestWait))
+	waits := fmt.Sprintf("%s; the oldest of %s records waits for %s", flow, words.Thousands(unfinished), words.Seconds(q.OldestWait))
 	switch {
 	case slo > 0 && q.OldestWait > slo.Seconds():
 		return Verdict{"behind", waits + ", more than the SLO of " + words.Seconds(slo.Seconds())}
@@ -65,7 +65,7 @@ func keepingUpElsewhere(l Live, slo time.Duration) Verdict {
 		return Verdict{"unknown", "nobody knows what waits"}
 	}
 	d := l.Autoscaler.LastDecision
-	text := fmt.Sprintf("%s/s done here, %d records wait", words.Number(l.Rates.Out), d.Depth)
+	text := fmt.Sprintf("%s/s done here, %s records wait", words.Number(l.Rates.Out), words.Thousands(d.Depth))
 	switch {
 	case d.Depth == 0 && l.Rates.Out == 0:
 		return Verdict{"idle", "nothing waits"}
@@ -100,7 +100,7 @@ func healthOf(l Live) Health {
 			say("warning", "behind: %s", l.KeepingUp.Text)
 		}
 		if q.Dead > 0 {
-			say("warning", "%d records in the dead letters wait for somebody to decide", q.Dead)
+			say("warning", "%s records in the dead letters wait for somebody to decide", words.Thousands(q.Dead))
 		}
 	}
 	if l.Rates.PushedBack > 0 {
