@@ -4,11 +4,12 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer/count"
+	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -215,6 +216,6 @@ func (g *registry) rows(now time.Time) []remoteAnalyzer {
 	for name, l := range g.seen {
 		rows = append(rows, remoteAnalyzer{name, now.Sub(l.last).Seconds(), l.batches, l.records})
 	}
-	sort.Slice(rows, func(i, j int) bool { return rows[i].ID < rows[j].ID })
+	slices.SortFunc(rows, func(a, b remoteAnalyzer) int { return words.Natural(a.ID, b.ID) })
 	return rows
 }

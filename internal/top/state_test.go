@@ -1,6 +1,9 @@
 package top
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,8 +181,32 @@ func TestTimesStayShort(t *testing.T) {
 	}
 }
 
-func TestNamesSortAsPeopleCount(t *testing.T) {
-	if natural("web-1-9", "web-1-10") >= 0 || natural("web-1-10", "web-1-9") <= 0 || natural("a-2", "b-1") >= 0 {
-		t.Error("want a-9 before a-10, and a before b")
+// TestAnalyzersElsewhereSortAsPeopleCount: in whatever order they are told, by name and where the sorted column is the same for all.
+func TestAnalyzersElsewhereSortAsPeopleCount(t *testing.T) {
+	names := []string{"a-2", "a-2-1", "a-10", "node2", "node10"}
+	for _, told := range [][]int{{2, 4, 0, 3, 1}, {1, 3, 0, 4, 2}, {4, 3, 2, 1, 0}} {
+		var rows []map[string]any
+		for _, i := range told {
+			rows = append(rows, map[string]any{"id": names[i], "leased_records": 7})
+		}
+		text, err := json.Marshal(map[string]any{"uptime_seconds": 1, "remote_analyzers": rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := Look{Time: start}
+		if err := json.Unmarshal(text, &l.Stats); err != nil {
+			t.Fatal(err)
+		}
+		s := NewState("")
+		s.Add(l)
+		for column, f := range fields {
+			var got []string
+			for _, line := range s.table(painter{}, View{Sort: column}, 80, 0)[1:] {
+				got = append(got, strings.Fields(line)[1])
+			}
+			if !slices.Equal(got, names) {
+				t.Errorf("told as %v and sorted by %s: %v, want %v", told, f.name, got, names)
+			}
+		}
 	}
 }

@@ -93,7 +93,7 @@ var fields = []field{
 		less: func(a, b row) int {
 			return cmp.Compare(slices.Index(stateOrder, a.state), slices.Index(stateOrder, b.state))
 		}},
-	{name: "ANALYZER", left: true, text: func(r row) string { return r.name }, less: func(a, b row) int { return natural(a.name, b.name) }},
+	{name: "ANALYZER", left: true, text: func(r row) string { return r.name }, less: func(a, b row) int { return words.Natural(a.name, b.name) }},
 	{name: "FOR", width: 6, text: func(r row) string { return span(r.age) }, less: down(func(r row) float64 { return r.age })},
 	{name: "HAND", width: 5, from: 64, text: func(r row) string {
 		if r.slots == 0 {
@@ -117,17 +117,6 @@ func orBlank(seconds float64) string {
 	return span(seconds)
 }
 
-// natural compares names so that a-9 comes before a-10.
-func natural(a, b string) int {
-	i := strings.LastIndexByte(a, '-') + 1
-	if j := strings.LastIndexByte(b, '-') + 1; i == j && i > 0 && a[:i] == b[:i] {
-		if c := cmp.Compare(len(a), len(b)); c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(a, b)
-}
-
 // table draws the analyzers: a head, and as many rows as fit. The rest is counted in the last line.
 func (s *State) table(p painter, v View, columns, height int) []string {
 	rows := s.rows()
@@ -137,7 +126,7 @@ func (s *State) table(p painter, v View, columns, height int) []string {
 		if v.Reverse {
 			c = -c
 		}
-		return cmp.Or(c, natural(a.name, b.name))
+		return cmp.Or(c, words.Natural(a.name, b.name))
 	})
 	shown := slices.DeleteFunc(slices.Clone(fields), func(f field) bool { return columns < f.from })
 	free := columns

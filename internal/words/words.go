@@ -1,7 +1,8 @@
 // Package words writes numbers for people: with commas, in a unit that fits, with no more digits than say something.
 //
 // It is for what is read: reports, tables, sentences. What a program reads has its numbers in JSON, and settings have a form of their own
-// that can be read back (package config). No function fails: each number has a text, also one that should never come.
+// that can be read back (package config). No function fails: each number has a text, also one that should never come. [Natural] sorts names
+// that hold numbers.
 package words
 
 import (
