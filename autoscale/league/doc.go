@@ -19,6 +19,9 @@
 // pool is measured as well and stands beside the policy in charge: what lies between the two is how far the model is
 // from reality (workers that are not alike, batches, a pool that somebody paused).
 //
+// [League.Change] begins all of that anew, with what was learned of the real pool: scores by different rules cannot be
+// added up, so that [Standing] counts from the change on, and says so.
+//
 // The model knows whole seconds only. An SLO or a check interval between them is rounded up, to a second at least; policies
 // should be built with what [WholeSeconds] makes of them.
 //

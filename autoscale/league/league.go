@@ -39,21 +39,20 @@ type Second struct {
 
 // League is a comparison under way. All methods may be called from any goroutine; seconds come in order.
 type League struct {
-	o Options
-
 	mu      sync.Mutex
+	o       Options
 	rate    rate
 	players []*player
 	since   time.Time // zero before the first second is scored
+	why     string    // it began anew; empty before the first change
 	seconds int       // scored
 	workers int       // of the real pool, at last
 	total   traffic
 	minutes [minutesOfHour]traffic
 }
 
-// New makes a league that has not begun. The error names everything wrong with the options.
-func New(o Options) (*League, error) {
-	l := &League{o: o}
+// Validate names everything wrong with the options.
+func (o Options) Validate() error {
 	var errs []error
 	if len(o.Contestants) == 0 {
 		errs = append(errs, errors.New("league: nobody plays, want at least one policy"))
@@ -69,9 +68,32 @@ func New(o Options) (*League, error) {
 			errs = append(errs, fmt.Errorf("league: %s plays twice", name))
 		}
 		seen[name] = true
-		l.players = append(l.players, &player{name: name, inCharge: c.InCharge, policy: c.Policy})
 	}
-	return l, errors.Join(errors.Join(errs...), l.rules(o.MinSize).Validate())
+	return errors.Join(errors.Join(errs...), o.rules(o.MinSize).Validate())
+}
+
+// New makes a league that has not begun. The error names everything wrong with the options.
+func New(o Options) (*League, error) {
+	l := &League{}
+	return l, l.Change(o, "")
+}
+
+// Change begins anew with other rules and other contestants, who must be fresh as those of [New]. What was scored so far is forgotten,
+// since scores by different rules cannot be added up; what was learned of the real pool is kept. Why is for [Standing]. The error names
+// everything wrong with the options; then nothing changes.
+func (l *League) Change(o Options, why string) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	players := make([]*player, len(o.Contestants))
+	for i, c := range o.Contestants {
+		players[i] = &player{name: c.Policy.Name(), inCharge: c.InCharge, policy: c.Policy}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.o, l.players, l.why = o, players, why
+	l.since, l.seconds, l.total, l.minutes = time.Time{}, 0, traffic{}, [minutesOfHour]traffic{}
+	return nil
 }
 
 // WholeSeconds rounds up to what the model can tell apart: seconds, and one of them at least.
@@ -80,15 +102,15 @@ func WholeSeconds(d time.Duration) time.Duration {
 }
 
 // rules are the options of every player's pool. The rate is set before each step.
-func (l *League) rules(size int) simulate.Options {
-	o := simulate.Options{
-		Rate: 1, MinSize: l.o.MinSize, MaxSize: l.o.MaxSize, InitialSize: size,
-		CheckInterval: WholeSeconds(l.o.CheckInterval), SLO: WholeSeconds(l.o.SLO), Endless: true,
+func (o Options) rules(size int) simulate.Options {
+	s := simulate.Options{
+		Rate: 1, MinSize: o.MinSize, MaxSize: o.MaxSize, InitialSize: size,
+		CheckInterval: WholeSeconds(o.CheckInterval), SLO: WholeSeconds(o.SLO), Endless: true,
 	}
-	if l.o.Startup > 0 {
-		o.Startup = WholeSeconds(l.o.Startup)
+	if o.Startup > 0 {
+		s.Startup = WholeSeconds(o.Startup)
 	}
-	return o
+	return s
 }
 
 // Step plays one more second.
@@ -124,11 +146,11 @@ func (l *League) Step(s Second) {
 	l.seconds++
 }
 
-// begin is for the first second that is scored.
+// begin is for the first second that is scored, from the start or since a change.
 func (l *League) begin(s Second) {
 	l.since = s.Time
 	size := min(max(s.Workers, l.o.MinSize), l.o.MaxSize)
 	for _, p := range l.players {
-		p.begin(l.rules(size))
+		p.begin(l.o.rules(size))
 	}
 }

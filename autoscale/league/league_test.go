@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -238,6 +239,66 @@ func TestImpossibleLeagues(t *testing.T) {
 	}
 }
 
+// TestAChangeBeginsAnew: what follows is what a league says that was begun then.
+func TestAChangeBeginsAnew(t *testing.T) {
+	l := begin(t, append(contestants(t, "slo", "hpa"), Contestant{Policy: new(sick)})...)
+	for i, n := range waves(5000) {
+		l.Step(second(i, n))
+	}
+	if st := l.Standing(); st.Total.Seconds != 5000 || st.Policies[2].DroppedOut == "" || st.SinceWhy != "" {
+		t.Fatalf("before: %+v", st)
+	}
+	other := func() Options {
+		return Options{Contestants: contestants(t, "threshold", "slo"), MinSize: 2, MaxSize: 5, CheckInterval: 2 * time.Second, SLO: 10 * time.Second}
+	}
+	if err := l.Change(other(), "settings changed"); err != nil {
+		t.Fatal(err)
+	}
+	st := l.Standing()
+	if st.Policy != "threshold" || st.SLO != 10 || st.CheckInterval != 2 || len(st.Policies) != 2 || math.Abs(st.Rate-10) > 1e-6 || st.Real.Size != 3 {
+		t.Errorf("after the change %+v, want the new rules, and the rate as it was", st)
+	}
+	if st.Since != nil || st.SinceWhy != "" || st.WaitingFor != "the first second by the new settings" || st.Total != (Span{}) || st.LastHour != (Span{}) ||
+		st.Policies[1].Total != (Score{}) || st.Real.Total != (RealScore{}) {
+		t.Errorf("after the change %+v, want nothing scored", st)
+	}
+	fresh, err := New(other())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.rate = l.rate
+	for i, n := range waves(4000) {
+		l.Step(second(5000+i, n))
+		fresh.Step(second(5000+i, n))
+		if s := l.Standing().Policies[0].Size; i%100 == 0 && (s < 2 || s > 5) {
+			t.Fatalf("a size of %d after %d s, want 2 to 5", s, i)
+		}
+	}
+	got, want := l.Standing(), fresh.Standing()
+	if got.SinceWhy != "settings changed" || !got.Since.Equal(start.Add(5000*time.Second)) || got.Total.Seconds != 4000 {
+		t.Errorf("since %v (%s), %+v", got.Since, got.SinceWhy, got.Total)
+	}
+	got.SinceWhy = ""
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n%+v, want that of a league begun then\n%+v", got, want)
+	}
+}
+
+func TestAnImpossibleChangeChangesNothing(t *testing.T) {
+	l := begin(t, contestants(t, "slo", "hpa")...)
+	for i := range 100 {
+		l.Step(second(i, 30))
+	}
+	before := l.Standing()
+	err := l.Change(Options{Contestants: contestants(t, "hpa", "hpa"), MinSize: 4, MaxSize: 2}, "a mistake")
+	if err == nil || !strings.Contains(err.Error(), "hpa plays twice") || !strings.Contains(err.Error(), "MinSize is 4") {
+		t.Errorf("error %v", err)
+	}
+	if after := l.Standing(); !reflect.DeepEqual(after, before) {
+		t.Errorf("%+v, was %+v", after, before)
+	}
+}
+
 func TestWholeSeconds(t *testing.T) {
 	for d, want := range map[time.Duration]time.Duration{0: 1, 1: 1, time.Second: 1, 1500 * time.Millisecond: 2, time.Minute: 60} {
 		if got := WholeSeconds(d); got != want*time.Second {
@@ -304,6 +365,11 @@ func TestManyReaders(t *testing.T) {
 		})
 	}
 	for i := range 500 {
+		if i%100 == 50 {
+			if err := l.Change(Options{Contestants: contestants(t, "hpa", "slo"), MaxSize: 1 + i, SLO: time.Second}, "another size"); err != nil {
+				t.Error(err)
+			}
+		}
 		l.Step(second(i, 30))
 	}
 	g.Wait()

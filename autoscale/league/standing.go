@@ -9,6 +9,7 @@ type Standing struct {
 	CheckInterval float64    `json:"check_interval_seconds"` // as the model has it
 	WaitingFor    string     `json:"waiting_for,omitempty"`  // why nothing is scored yet
 	Since         *time.Time `json:"since"`                  // the first second that was scored; null while none was
+	SinceWhy      string     `json:"since_why,omitempty"`    // why it began anew then; empty where that is the first time
 	Rate          float64    `json:"rate_per_worker"`        // records per second that a busy worker completes; 0 while unknown
 	Total         Span       `json:"total"`
 	LastHour      Span       `json:"last_hour"`
@@ -70,9 +71,12 @@ func (l *League) Standing() Standing {
 	}
 	if l.since.IsZero() {
 		st.WaitingFor = "the rate of a worker, which shows once some records are done"
+		if st.Rate > 0 {
+			st.WaitingFor = "the first second by the new settings"
+		}
 	} else {
 		since := l.since.Truncate(time.Second).UTC()
-		st.Since = &since
+		st.Since, st.SinceWhy = &since, l.why
 	}
 	for _, p := range l.players {
 		r := Row{Policy: p.name, InCharge: p.inCharge, Size: p.size, DroppedOut: p.out}
