@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/sluicehq/sluice/autoscale/league"
+	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/policies"
 	"github.com/sluicehq/sluice/queue"
@@ -26,7 +27,7 @@ func (a *App) openMeter() error {
 	}
 	if a.pool != nil && len(c.Policy.League) > 0 {
 		var err error
-		if a.league, err = a.newLeague(); err != nil {
+		if a.league, err = league.New(a.leagueOptions(c)); err != nil {
 			return err
 		}
 		m.league, m.pool = a.league, a.pool.Stats
@@ -37,9 +38,8 @@ func (a *App) openMeter() error {
 	return nil
 }
 
-// newLeague lets the policy in charge and those of the setting play. One that cannot be built with these settings is left out.
-func (a *App) newLeague() (*league.League, error) {
-	c := a.o.Config
+// leagueOptions let the policy in charge and those of the setting play. One that cannot be built with these settings is left out.
+func (a *App) leagueOptions(c *config.Config) league.Options {
 	o := league.Options{
 		MinSize: c.Autoscale.MinSize, MaxSize: c.Autoscale.MaxSize,
 		CheckInterval: c.Autoscale.CheckInterval, SLO: c.Policy.SLO,
@@ -57,5 +57,5 @@ func (a *App) newLeague() (*league.League, error) {
 		}
 		o.Contestants = append(o.Contestants, league.Contestant{Policy: p, InCharge: i == 0})
 	}
-	return league.New(o)
+	return o
 }

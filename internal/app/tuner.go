@@ -112,7 +112,7 @@ func (t *tuner) with(want api.Tuning) (config.Config, []api.Problem) {
 }
 
 // fieldWord is what a room calls an option.
-var fieldWord = regexp.MustCompile(`^(?:autoscale: )?([A-Z][A-Za-z]+) (.*)$`)
+var fieldWord = regexp.MustCompile(`^(?:autoscale: |simulate: )?([A-Z][A-Za-z]+) (.*)$`)
 
 // problemOf puts a room's complaint into the words of settings.
 func problemOf(err error) api.Problem {
@@ -132,7 +132,7 @@ func problemOf(err error) api.Problem {
 	return api.Problem{Field: names[m[1]], Message: message}
 }
 
-// Apply puts a tuning to work, or says what is wrong with it.
+// Apply puts a tuning to work, or says what is wrong with it. The league plays on by what is in use now.
 func (t *tuner) Apply(want api.Tuning) []api.Problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,12 +140,28 @@ func (t *tuner) Apply(want api.Tuning) []api.Problem {
 	if len(problems) > 0 {
 		return problems
 	}
-	if err := t.a.changePolicy(c, differences(t.c, c)); err != nil {
+	why := differences(t.c, c)
+	follows := t.a.league != nil && why != noDifference // else its scores stay good
+	var rules league.Options
+	if follows {
+		rules = t.a.leagueOptions(&c)
+		if err := rules.Validate(); err != nil {
+			return []api.Problem{problemOf(err)}
+		}
+	}
+	if err := t.a.changePolicy(c, why); err != nil {
 		return []api.Problem{problemOf(err)}
 	}
 	t.c, t.changed = c, true
+	if follows {
+		if err := t.a.league.Change(rules, why); err != nil {
+			t.a.log.Error("policies are still compared by the settings as they were", "error", err)
+		}
+	}
 	return nil
 }
+
+const noDifference = "settings put in place again"
 
 // differences says in words what is changed.
 func differences(from, to config.Config) string {
@@ -167,7 +183,7 @@ func differences(from, to config.Config) string {
 	say("scale_up_count", a.ScaleUpCount, b.ScaleUpCount)
 	say("scale_down_count", a.ScaleDownCount, b.ScaleDownCount)
 	if len(said) == 0 {
-		return "settings put in place again"
+		return noDifference
 	}
 	return "settings changed: " + strings.Join(said, ", ")
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/history"
@@ -129,6 +130,75 @@ func TestSettingsAreChangedWhileItRuns(t *testing.T) {
 	eventually(t, "threshold in charge", func() bool { return a.scaler.Stats().Policy == "threshold" })
 	if a.tuner.slo() != 0 {
 		t.Error("threshold has no SLO")
+	}
+}
+
+// TestTheLeaguePlaysByTheSettingsInUse: bounds, interval, SLO, and who is in charge.
+func TestTheLeaguePlaysByTheSettingsInUse(t *testing.T) {
+	a, url := running(t)
+	settings := url + "/v1/autoscaler/settings"
+	standing := func() (st league.Standing) {
+		t.Helper()
+		if status := ask(t, "GET", url+"/v1/league", "", &st); status != 200 {
+			t.Fatalf("GET /v1/league: %d", status)
+		}
+		return st
+	}
+	change := func(body string, want int) {
+		t.Helper()
+		var got struct{ Problems []api.Problem }
+		if status := ask(t, "PUT", settings, body, &got); status != want {
+			t.Fatalf("PUT %s: %d %+v, want %d", body, status, got.Problems, want)
+		}
+	}
+	step := func() { // what the meter brings each second, with records done
+		for range 3 {
+			a.league.Step(league.Second{Time: time.Now(), Arrived: 500, Completed: 500, ServiceSeconds: 5, Workers: 2})
+		}
+	}
+	step()
+	if st := standing(); st.Policy != "slo" || st.SLO != 10 || st.CheckInterval != 1 || st.Total.Records < 1500 || st.SinceWhy != "" {
+		t.Fatalf("before any change: %+v", st)
+	}
+
+	change(`{"settings":{"min_size":4,"max_size":6,"slo_seconds":7,"check_interval_seconds":3}}`, 200)
+	if st := standing(); st.SLO != 7 || st.CheckInterval != 3 || st.Total.Records >= 500 || st.Rate < 50 {
+		t.Errorf("after the change: %+v, want the new rules, nothing scored, and the rate of an analyzer", st)
+	}
+	step()
+	st := standing()
+	if want := "settings changed: slo 10s -> 7s, min_size 2 -> 4, max_size 10 -> 6, check_interval 100ms -> 3s"; st.SinceWhy != want || st.Since == nil {
+		t.Errorf("since %v: %q, want %q", st.Since, st.SinceWhy, want)
+	}
+	for _, r := range st.Policies {
+		if r.Size < 4 || r.Size > 6 || r.DroppedOut != "" {
+			t.Errorf("%+v, want 4 to 6", r)
+		}
+	}
+
+	change(`{"settings":{"max_size":6}}`, 200)
+	change(`{"settings":{"min_size":60}}`, 400)
+	if again := standing(); again.Total.Records < st.Total.Records || !again.Since.Equal(*st.Since) {
+		t.Errorf("nothing was changed: %+v, was %+v", again.Total, st.Total)
+	}
+
+	change(`{"settings":{"max_size":2000000}}`, 400) // more than the model takes, and than a start would take
+	if got := a.tuner.Tuning(); *got.Settings.MaxSize != 6 || a.scaler.Options().MaxSize == 2000000 {
+		t.Errorf("what the league refused is in use: %+v", got)
+	}
+
+	change(`{"policy":"threshold","settings":{"scale_up_threshold":500}}`, 200)
+	step()
+	st = standing()
+	names := map[string]bool{}
+	for _, r := range st.Policies {
+		names[r.Policy] = true
+		if r.InCharge != (r.Policy == "threshold") {
+			t.Errorf("%+v, want threshold in charge", r)
+		}
+	}
+	if st.Policy != "threshold" || len(st.Policies) != 4 || !names["slo"] || !strings.HasPrefix(st.SinceWhy, "settings changed: policy slo -> threshold, scale_up_threshold ") {
+		t.Errorf("another policy: %+v", st)
 	}
 }
 

@@ -21,7 +21,8 @@ func leagueCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 While the pool works, other policies play along: each has a simulated pool that gets the records which really arrive, with
-analyzers as fast as the real ones. The real pool is not touched. The setting league says who plays.`
+analyzers as fast as the real ones. The real pool is not touched. The setting league says who plays. When settings are
+changed while it runs, the scores begin anew.`
 	watch := cmd.Flags().BoolP("watch", "w", false, "show it again and again until interrupted")
 	interval := cmd.Flags().Duration("interval", 2*time.Second, "time between two looks with --watch")
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
@@ -58,6 +59,9 @@ func printLeague(w io.Writer, st league.Standing) error {
 	}
 	fmt.Fprintf(w, "since %s, SLO %s; an analyzer does %s records/s\n",
 		st.Since.Local().Format(time.DateTime), lasting(st.SLO), words.Number(st.Rate))
+	if st.SinceWhy != "" {
+		fmt.Fprint(w, wrapped("begun anew then, "+st.SinceWhy))
+	}
 	if st.LastHour.Seconds < st.Total.Seconds {
 		printSpan(w, "last hour", st.LastHour, st, func(r league.Row) league.Score { return r.LastHour }, st.Real.LastHour)
 	}

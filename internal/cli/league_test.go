@@ -45,7 +45,8 @@ func TestLeagueFitsATerminal(t *testing.T) {
 	score := league.Score{WorkerHours: 123456.78, CostRatio: 12.345, LateShare: 1, WaitP99: 86400, Reversals: 123456}
 	st := league.Standing{
 		Since: &since, SLO: 30, Rate: 123456.789,
-		Total: league.Span{Records: 1e12, Seconds: 1e7}, LastHour: league.Span{Records: 1e9, Seconds: 3600},
+		SinceWhy: "settings changed: policy threshold -> slo, slo 1m0s -> 30s, min_size 2 -> 4, max_size 10 -> 1000, check_interval 1s -> 2s",
+		Total:    league.Span{Records: 1e12, Seconds: 1e7}, LastHour: league.Span{Records: 1e9, Seconds: 3600},
 	}
 	for _, name := range []string{"threshold", "slo"} {
 		st.Policies = append(st.Policies, league.Row{Policy: name, InCharge: name == "slo", Size: 1000, Total: score, LastHour: score})
@@ -58,6 +59,9 @@ func TestLeagueFitsATerminal(t *testing.T) {
 		if line = strings.TrimSuffix(line, "\n"); len(line) > 80 || strings.HasSuffix(line, " ") {
 			t.Errorf("%q is longer than 80 columns, or ends with a space", line)
 		}
+	}
+	if !strings.Contains(b.String(), "\nbegun anew then, settings changed: policy threshold -> slo, ") {
+		t.Errorf("it does not say why it began anew:\n%s", b.String())
 	}
 	t.Logf("\n%s", b.String())
 }

@@ -130,7 +130,7 @@ export function make() {
     });
     const span = v.last_hour && v.last_hour.seconds > 60 ? v.last_hour : v.total || { seconds: 0, records: 0 };
     text(leagueNote, v.waiting_for ? `Nothing is scored yet: waiting for ${v.waiting_for}.`
-      : `Each replays the same ${count(span.records)} records of the last ${duration(span.seconds)} beside the pool, without touching it. Cost ratio: analyzer time over what the records need at least. Late: waited longer than ${duration(v.slo_seconds)}.`);
+      : `Each replays the same ${count(span.records)} records of the last ${duration(span.seconds)} beside the pool, without touching it. Cost ratio: analyzer time over what the records need at least. Late: waited longer than ${duration(v.slo_seconds)}.${v.since_why ? ` Begun anew at ${moment(v.since, now())}: ${v.since_why}.` : ''}`);
   }
 
   function paintDecisions() {
