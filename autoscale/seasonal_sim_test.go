@@ -119,6 +119,6 @@ func ExampleSeasonal() {
 	_, _ = simulate.Run(trace, policy, o)
 	// Output:
 	// 100 s before the job of day 3: 13 workers. all deadlines met with 30.0s to spare
-	// 100 s before the job of day 4: 36 workers. about 36 are needed within 190s, as on the last days at this time; 13 without that: all deadlines met with 30.0s to spare, and 23 would be idle: down by 23
-	// 100 s before the job of day 5: 36 workers. about 36 are needed within 190s, as on the last days at this time; 16 without that: all deadlines met with 30.0s to spare, and 20 would be idle: down by 20
+	// 100 s before the job of day 4: 36 workers. about 36 are needed within 190s, as on the last days at this time; 12 without that: all deadlines met with 30.0s to spare, and 24 would be idle: down by 24
+	// 100 s before the job of day 5: 36 workers. about 36 are needed within 190s, as on the last days at this time; 12 without that: all deadlines met with 30.0s to spare, and 24 would be idle: down by 24
 }

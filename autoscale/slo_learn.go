@@ -52,7 +52,7 @@ type sloPeriod struct {
 	least     int  // the fewest at any reading
 	floor     int  // lower bound of the pool, at the last reading
 	changed   bool // they were not the same all the time
-	dry       bool // at some reading nothing waited, or what waited could not be worked on
+	dry       bool // workers may have run out of work, or what waited could not be worked on
 	empty     bool // nothing is unfinished, at the last reading
 	inHand    int  // records that workers have taken and not finished, at the last reading
 
@@ -76,7 +76,8 @@ func (m *sloPeriod) add(r, previous sloReading, arrived int) {
 	}
 	m.ready, m.least, m.floor = r.ready, min(m.least, r.ready), r.min
 	m.changed = m.changed || r.ready != previous.ready
-	m.dry = m.dry || r.waiting == 0 || r.held > 0
+	// First in, first out: only when more waits than has come since has something waited all the time.
+	m.dry = m.dry || r.waiting == 0 || r.waiting < arrived || r.held > 0
 	m.empty = r.depth == 0
 	m.inHand = r.inHand()
 }
@@ -246,6 +247,7 @@ type sloLevel struct {
 	busyAt      float64 // when a record came last
 	excess      [excessBins]float64
 	excessSum   float64
+	peak        float64 // most arrivals per second within a period, with a day's memory
 }
 
 // perSecond is the level in records per second.
@@ -273,6 +275,9 @@ func (m *sloLevel) between(rate, check float64) (low, high float64) {
 }
 
 func (m *sloLevel) learn(arrived int, dt, rate, short float64) {
+	if dt > 0 {
+		m.peak = max(m.peak*math.Exp(-dt/excessMemory), float64(arrived)/dt)
+	}
 	if dt > 0 && rate > 0 && m.weight > 0 {
 		level := m.perSecond() / rate
 		m.count((float64(arrived)/dt/rate-level)/math.Sqrt(level+1), float64(arrived), dt)
@@ -314,6 +319,13 @@ func (m *sloLevel) beyond(share float64) float64 {
 		}
 	}
 	return 0
+}
+
+// upTo is the workers' worth of arrivals that all but the given share of the records came within: the level with its excess, though no
+// more than ever came. A burst raises the level, and the excess over a low level does not come on top of it.
+func (m *sloLevel) upTo(share, rate float64) float64 {
+	level := m.perSecond() / rate
+	return max(level, min(level+m.beyond(share)*math.Sqrt(level+1), m.peak/rate))
 }
 
 // sloLack is the ready workers that do not show in what gets done.

@@ -27,6 +27,9 @@ const (
 	gapReserve     = 0.5  // share of the time that the policy was blind
 	leadReserve    = 0.04 // share of the lead beyond a check
 	mostReserve    = 0.6  // share of the room, for all of them
+
+	// How many times the workers that unseen arrivals need stay, where whoever leaves could not be back in time.
+	unseenReserve = 1.5
 )
 
 // sloScene is everything one plan is made from.
@@ -216,13 +219,16 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 	if window <= 0 || s.level.weight <= 0 {
 		return
 	}
-	v.floor = v.level + s.level.beyond(s.options.LateShare)*math.Sqrt(v.level+1)
-	if more := v.floor - v.working - float64(s.orders.total); more > need.more {
-		need.more, need.records, need.in, need.short = more, v.floor*v.rate*window, window, more*window
+	// The level is to be kept up with, or the queue grows for good. What may come beyond it only has to be done by its deadlines, in
+	// which time those at work do much of it.
+	if more := v.level - v.working - float64(s.orders.total); more > need.more {
+		need.more, need.records, need.in, need.short = more, v.level*v.rate*window, window, more*window
 	}
+	most := s.level.upTo(s.options.LateShare, v.rate)
 	for third := 1.0; third <= 3; third++ {
-		s.weigh(*v, need, v.load+v.level*window*third/3, window*third/3+s.slo)
+		s.weigh(*v, need, v.load+most*window*third/3, window*third/3+s.slo)
 	}
+	v.floor = v.missing + max(v.level, unseenReserve*(v.load+most*window)/(window+s.slo))
 }
 
 // grow asks for more.

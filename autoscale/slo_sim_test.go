@@ -271,3 +271,55 @@ func ExampleSLO() {
 	// 20s: 1, all deadlines met with 5.5s to spare, and 1 would be idle: down by 1
 	// 25s: 1, all deadlines met with 1.0s to spare
 }
+
+// TestSLOWhereAStartTakesAllOfIt: nothing that is seen can be rescued by a start any more, so there must be workers for what may
+// come. Once the policy has seen what does, that costs something, but not as many workers as the busiest moment needs, and no
+// back and forth.
+func TestSLOWhereAStartTakesAllOfIt(t *testing.T) {
+	class := sloClass{"as long as the SLO", time.Minute, time.Minute, 15 * time.Second}
+	most := map[string]float64{"steady": 1.04, "steps": 1.12, "wave": 1.06, "spikes": 2.1, "bursts": 2.05}
+	for kind, traffic := range sloTraffic {
+		t.Run(traffic.name, func(t *testing.T) {
+			t.Parallel()
+			const hours = 6
+			first := sloRun(t, sloTrace(t, kind, 3600), class, nil)
+			all := sloRun(t, sloTrace(t, kind, hours*3600), class, nil)
+			late := func(r simulate.Result) float64 { return r.SLOViolations * float64(r.Records) }
+			later := (late(all) - late(first)) / float64(all.Records-first.Records)
+			t.Logf("cost ratio %.3f, %.3f %% late after the first hour, %d reversals", all.CostRatio, 100*later, all.Reversals)
+			if later > 0.001 {
+				t.Errorf("%.3f %% of the records were late after the first hour, want at most 0.1 %%", 100*later)
+			}
+			if all.CostRatio > most[traffic.name] {
+				t.Errorf("cost ratio %.3f, want at most %.2f", all.CostRatio, most[traffic.name])
+			}
+			if perHour := float64(all.Reversals) / hours; perHour > 60 {
+				t.Errorf("%.0f reversals per hour, want at most 60", perHour)
+			}
+		})
+	}
+}
+
+// TestSLODoesNotTakeIdleWorkersForStuckOnes: where a little waits now and then, and everything is done at once, nobody is missing.
+func TestSLODoesNotTakeIdleWorkersForStuckOnes(t *testing.T) {
+	policy, err := autoscale.NewSLO(autoscale.SLOOptions{SLO: time.Minute, CheckInterval: 15 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := simulate.Options{Rate: 3, MinSize: 30, MaxSize: 30, CheckInterval: 15 * time.Second, SLO: time.Minute}
+	r := rand.New(rand.NewPCG(4, 4))
+	arrivals := make([]int, 3600)
+	for second := range arrivals {
+		arrivals[second] = poisson(r, 60+100*float64(second%15/12)) // more than they do just before a check, and less on average
+	}
+	trace, err := simulate.NewTrace(arrivals...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := simulate.Run(trace, policy, o); err != nil {
+		t.Fatal(err)
+	}
+	if missing := policy.State().Missing; missing > 0 {
+		t.Errorf("%.1f of 30 workers are believed missing, though all of them work", missing)
+	}
+}

@@ -26,6 +26,8 @@ type SLOState struct {
 	LevelSeconds float64   `json:"level_seconds"` // memory of the seconds they came in
 	Excess       []float64 `json:"excess"`        // histogram of how far arrivals exceeded the level, in records
 
+	PeakPerSecond float64 `json:"peak_per_second"` // most arrivals within a check, with a day's memory
+
 	Missing float64    `json:"missing"` // ready workers that do not show in what gets done
 	Orders  []SLOOrder `json:"orders"`  // workers asked for that did not work yet
 }
@@ -46,8 +48,9 @@ func (s *SLO) State() SLOState {
 		RateRecords: s.rate.records, RateBusy: s.rate.busy, RateSpread: s.rate.spread,
 		LeadSeconds: s.lead.believed, LeadLearned: s.lead.learned,
 		LevelRecords: s.level.sum, LevelSeconds: s.level.weight,
-		Excess:  append([]float64{}, s.level.excess[:]...),
-		Missing: s.lack.missing,
+		Excess:        append([]float64{}, s.level.excess[:]...),
+		PeakPerSecond: s.level.peak,
+		Missing:       s.lack.missing,
 	}
 	for _, o := range s.orders.slots[:s.orders.used] {
 		state.Orders = append(state.Orders, SLOOrder{AgeSeconds: s.clock.now - o.asked, Count: o.count})
@@ -70,7 +73,7 @@ func (s *SLO) Restore(state SLOState) error {
 	s.restored = &state
 	s.rate = sloRate{records: state.RateRecords, busy: state.RateBusy, spread: state.RateSpread}
 	s.lead = sloLead{believed: state.LeadSeconds, learned: state.LeadLearned}
-	s.level = sloLevel{sum: state.LevelRecords, weight: state.LevelSeconds}
+	s.level = sloLevel{sum: state.LevelRecords, weight: state.LevelSeconds, peak: state.PeakPerSecond}
 	s.level.newSum, s.level.newWeight = s.level.sum, s.level.weight
 	for i, records := range state.Excess {
 		s.level.excess[i] = records
@@ -91,6 +94,7 @@ func (state SLOState) validate() error {
 	number("lead_seconds", state.LeadSeconds, 1e12)
 	number("level_records", state.LevelRecords, 1e18)
 	number("level_seconds", state.LevelSeconds, 2*levelMemory)
+	number("peak_per_second", state.PeakPerSecond, 1e18)
 	number("missing", state.Missing, sloMost)
 	p.wantIf(len(state.Excess) > excessBins, "excess", len(state.Excess), "at most %d bins", excessBins)
 	for _, x := range state.Excess {
