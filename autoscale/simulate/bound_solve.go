@@ -257,10 +257,11 @@ func (s *solver) iterate() {
 		s.aim(sigma*mu, true)
 		s.step()
 		primal, dual = s.longest()
-		if !(primal > 1e-10 || dual > 1e-10) {
+		primal, dual = min(1, 0.995*primal), min(1, 0.995*dual)
+		if !(primal > 1e-10 || dual > 1e-10) || math.IsNaN(s.gapAfter(primal, dual)) {
 			return
 		}
-		s.move(min(1, 0.995*primal), min(1, 0.995*dual))
+		s.move(primal, dual)
 	}
 }
 

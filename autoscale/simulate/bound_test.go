@@ -297,3 +297,29 @@ func BenchmarkBoundOfAWeek(b *testing.B) {
 		}
 	}
 }
+
+// TestBoundWhereTheSearchBreaksDown: the search goes on a little past the optimum here, to where it divides by nothing. What it had found
+// until then counts.
+func TestBoundWhereTheSearchBreaksDown(t *testing.T) {
+	arrivals := make([]int, 150_000)
+	useful := 0.0
+	for second := range arrivals {
+		arrivals[second] = 10
+		if day := second % 86400; day >= 10800 && day < 10980 {
+			arrivals[second] = 50
+		}
+		useful += float64(arrivals[second]) / 2
+	}
+	trace, err := NewTrace(arrivals...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Rate: 2, Startup: 4 * time.Minute, SLO: 30 * time.Second, MinSize: 1, MaxSize: 60, CheckInterval: 10 * time.Second}
+	got, err := Bound(trace, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if least := useful * (1 - got.Late); !(got.Cost >= least && got.Cost < 1.2*useful) {
+		t.Errorf("the bound is %.0f, want at least the %.0f worker-seconds of the work in time, and not much more", got.Cost, least)
+	}
+}
