@@ -46,7 +46,7 @@ type sloScene struct {
 	held    float64 // unfinished work, the oldest, that cannot
 	begun   float64 // work already done on unfinished records
 	reserve float64 // seconds before its deadline that a record shall be done
-	floor   float64 // workers that unseen arrivals need
+	floor   float64 // workers below which nobody leaves, for arrivals that are not seen yet
 }
 
 // sloNeed is what the deadlines ask for.
@@ -56,6 +56,7 @@ type sloNeed struct {
 	in      float64 // seconds until that deadline
 	short   float64 // work that will not be done by then without them
 	late    bool    // more is to catch up, since it is too late for the deadline
+	unseen  bool    // more is for records that have not come yet, too
 	overdue float64 // work that will be late whoever is started now, with all that is in front of it
 	slack   float64 // least seconds to spare over all deadlines; the SLO when nothing waits
 }
@@ -219,6 +220,7 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 	if window <= 0 || s.level.weight <= 0 {
 		return
 	}
+	seen := need.more
 	// The level is to be kept up with, or the queue grows for good. What may come beyond it only has to be done by its deadlines, in
 	// which time those at work do much of it.
 	if more := v.level - v.working - float64(s.orders.total); more > need.more {
@@ -228,12 +230,18 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 	for third := 1.0; third <= 3; third++ {
 		s.weigh(*v, need, v.load+most*window*third/3, window*third/3+s.slo)
 	}
+	if need.more > seen {
+		need.late, need.unseen = false, true
+	}
 	v.floor = v.missing + max(v.level, unseenReserve*(v.load+most*window)/(window+s.slo))
 }
 
 // grow asks for more.
 func (s *SLO) grow(v sloScene, need sloNeed, more int) Proposal {
 	reason := fmt.Sprintf("deadline of %.0f records in %.1fs needs %d more", need.records, need.in, more)
+	if need.unseen {
+		reason = fmt.Sprintf("%.0f records due in %.1fs, with those that may come before help could, need %d more", need.records, need.in, more)
+	}
 	if need.late {
 		reason = fmt.Sprintf("%.0f records will be up to %.1fs late: catching up needs %d more", need.records, -need.slack, more)
 	}

@@ -440,7 +440,7 @@ func forecast(s *stage) chart.Chart {
 	names := []chart.Legend{
 		{Color: blue, Text: "SLO 60s: " + strings.TrimPrefix(long.account(), "slo: ")},
 		{Color: red, Text: "SLO 20s: " + strings.TrimPrefix(short.account(), "slo: ")},
-		{Color: amber, Text: "kept for what may come (SLO 20s)"}, arriving,
+		{Color: amber, Text: "below this nobody leaves (SLO 20s)"}, arriving,
 	}
 	return chart.Chart{
 		Title: "Ahead of the traffic only where waiting to see it is too late", Subtitle: "The same traffic twice; an analyzer takes 20 s to start.",
