@@ -233,7 +233,7 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 	if need.more > seen {
 		need.late, need.unseen = false, true
 	}
-	v.floor = v.missing + max(v.level, unseenReserve*(v.load+most*window)/(window+s.slo))
+	v.floor = max(v.level, unseenReserve*(v.load+most*window)/(window+s.slo))
 }
 
 // grow asks for more.
@@ -308,7 +308,7 @@ func (s *SLO) busyWith(v sloScene, records float64) float64 {
 
 // goal is the workers below which nobody would be idle.
 func (s *SLO) goal(v sloScene) float64 {
-	floor := max(float64(v.r.min), s.busyWith(v, v.load*v.rate), v.floor, s.stay(v))
+	floor := max(float64(v.r.min), s.busyWith(v, v.load*v.rate), v.floor+s.lack.missing, s.stay(v))
 	if v.r.depth > 0 && s.lack.missing > 0 {
 		floor = max(floor, s.lack.missing+1) // the youngest leave first, and those stuck stay
 	}
