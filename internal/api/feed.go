@@ -144,17 +144,24 @@ func (f *feed) count(s sample) {
 	}
 }
 
-func (f *feed) rates() Rates {
-	first, last := f.looks[0], f.looks[len(f.looks)-1]
-	span := last.at.Sub(first.at).Seconds()
+func (f *feed) rates() Rates { return f.looks[0].until(f.looks[len(f.looks)-1]) }
+
+// until is the rates from one sample to a later one; none where no time lies between them.
+func (s sample) until(later sample) Rates {
+	span := later.at.Sub(s.at).Seconds()
 	if span <= 0 {
 		return Rates{}
 	}
 	per := func(a, b int64) float64 { return float64(max(0, b-a)) / span }
 	return Rates{
-		In: per(first.in, last.in), InBytes: per(first.inBytes, last.inBytes), Out: per(first.out, last.out), OutBytes: per(first.outBytes, last.outBytes),
-		Failed: per(first.failed, last.failed), PushedBack: per(first.pushedBack, last.pushedBack), Window: span,
+		In: per(s.in, later.in), InBytes: per(s.inBytes, later.inBytes), Out: per(s.out, later.out), OutBytes: per(s.outBytes, later.outBytes),
+		Failed: per(s.failed, later.failed), PushedBack: per(s.pushedBack, later.pushedBack), Window: span,
 	}
+}
+
+// RatesBetween is the rates from one look at the statistics to a later one.
+func RatesBetween(before Stats, at time.Time, after Stats, later time.Time) Rates {
+	return sampleOf(before, at).until(sampleOf(after, later))
 }
 
 func (f *feed) latestRates() Rates {

@@ -3,7 +3,6 @@ package top
 import (
 	"time"
 
-	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 )
@@ -155,50 +154,7 @@ func pointOf(l Look) (point, bool) {
 // rates compares the newest look with one that is a window older, or with the oldest there is.
 func (s *State) rates() api.Rates {
 	a, b := s.window(rateWindow)
-	span := b.Time.Sub(a.Time).Seconds()
-	if span <= 0 {
-		return api.Rates{}
-	}
-	per := func(count func(api.Stats) int64) float64 {
-		return float64(max(0, count(b.Stats)-count(a.Stats))) / span
-	}
-	queue := func(f func(*api.QueueStats) int64) func(api.Stats) int64 {
-		return func(st api.Stats) int64 {
-			if st.QueueStats == nil {
-				return 0
-			}
-			return f(st.QueueStats)
-		}
-	}
-	ingest := func(f func(*api.IngestStats) int64) func(api.Stats) int64 {
-		return func(st api.Stats) int64 {
-			if st.Ingest == nil {
-				return 0
-			}
-			return f(st.Ingest)
-		}
-	}
-	pool := func(f func(*analyzer.Stats) int64) func(api.Stats) int64 {
-		return func(st api.Stats) int64 {
-			if st.Pool == nil {
-				return 0
-			}
-			return f(st.Pool)
-		}
-	}
-	r := api.Rates{
-		In:         per(queue(func(q *api.QueueStats) int64 { return q.Accepted })),
-		InBytes:    per(ingest(func(in *api.IngestStats) int64 { return in.Bytes })),
-		Out:        per(queue(func(q *api.QueueStats) int64 { return q.Completed })),
-		OutBytes:   per(pool(func(p *analyzer.Stats) int64 { return p.Bytes })),
-		Failed:     per(pool(func(p *analyzer.Stats) int64 { return p.FailedRecords })),
-		PushedBack: per(ingest(func(in *api.IngestStats) int64 { return in.PushedBack })),
-		Window:     span,
-	}
-	if b.Stats.QueueStats == nil {
-		r.Out = per(pool(func(p *analyzer.Stats) int64 { return p.Records }))
-	}
-	return r
+	return api.RatesBetween(a.Stats, a.Time, b.Stats, b.Time)
 }
 
 // window returns the newest look and the youngest that is at least so much older, or else the oldest.
