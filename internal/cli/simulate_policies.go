@@ -120,24 +120,18 @@ func (s *simulation) newSLO(settings rivals.Settings) (autoscale.Policy, error) 
 		return nil, err
 	}
 	o.SLO, o.CheckInterval = s.options.SLO, s.options.CheckInterval
-	p, err := autoscale.NewSLO(o)
+	slo, err := autoscale.NewSLO(o)
+	policy := autoscale.Policy(slo)
+	if seasonal, _ := strconv.ParseBool(settings["seasonal"]); err == nil && seasonal {
+		policy, err = autoscale.NewSeasonal(slo)
+	}
+	if err == nil && governed {
+		policy, err = autoscale.NewGovernor(policy, autoscale.GovernorOptions{CheckInterval: s.options.CheckInterval})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("policy slo: %w", err)
 	}
-	inner := autoscale.Policy(p)
-	if seasonal, _ := strconv.ParseBool(settings["seasonal"]); seasonal {
-		if inner, err = autoscale.NewSeasonal(p); err != nil {
-			return nil, fmt.Errorf("policy slo: %w", err)
-		}
-	}
-	if !governed {
-		return inner, nil
-	}
-	g, err := autoscale.NewGovernor(inner, autoscale.GovernorOptions{CheckInterval: s.options.CheckInterval})
-	if err != nil {
-		return nil, fmt.Errorf("policy slo: %w", err)
-	}
-	return g, nil
+	return policy, nil
 }
 
 func sloOptions(settings rivals.Settings) (o autoscale.SLOOptions, governed bool, err error) {
