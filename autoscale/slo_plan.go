@@ -239,11 +239,11 @@ func (s *SLO) foresee(v *sloScene, need *sloNeed) {
 // grow asks for more.
 func (s *SLO) grow(v sloScene, need sloNeed, more int) Proposal {
 	reason := fmt.Sprintf("deadline of %.0f records in %.1fs needs %d more", need.records, need.in, more)
-	if need.unseen {
-		reason = fmt.Sprintf("%.0f records due in %.1fs, with those that may come before help could, need %d more", need.records, need.in, more)
-	}
-	if need.late {
+	switch {
+	case need.late:
 		reason = fmt.Sprintf("%.0f records will be up to %.1fs late: catching up needs %d more", need.records, -need.slack, more)
+	case need.unseen:
+		reason = fmt.Sprintf("%.0f records due in %.1fs, with those that may come before help could, need %d more", need.records, need.in, more)
 	}
 	if v.r.size >= v.r.max {
 		return s.propose(v, need, sloFull, v.r.max, fmt.Sprintf("%s, but the pool is at max size %d", reason, v.r.max))

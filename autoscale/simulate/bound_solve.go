@@ -242,8 +242,8 @@ func (s *solver) iterate() {
 			pairs += 2
 		}
 	}
+	gap := s.gapAfter(0, 0)
 	for range maxIterations {
-		gap := s.gap()
 		mu := gap / float64(pairs)
 		if gap <= goodEnough*(1+math.Abs(s.cost())) && s.dualError() < 1e-6 {
 			return
@@ -258,7 +258,8 @@ func (s *solver) iterate() {
 		s.step()
 		primal, dual = s.longest()
 		primal, dual = min(1, 0.995*primal), min(1, 0.995*dual)
-		if !(primal > 1e-10 || dual > 1e-10) || math.IsNaN(s.gapAfter(primal, dual)) {
+		gap = s.gapAfter(primal, dual)
+		if !(primal > 1e-10 || dual > 1e-10) || math.IsNaN(gap) {
 			return
 		}
 		s.move(primal, dual)
@@ -280,8 +281,7 @@ func (s *solver) cost() float64 {
 	return sum
 }
 
-func (s *solver) gap() float64 { return s.gapAfter(0, 0) }
-
+// gapAfter is the gap once the present step is taken that far.
 func (s *solver) gapAfter(primal, dual float64) float64 {
 	sum := 0.0
 	for c := range conditions {
