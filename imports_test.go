@@ -62,6 +62,8 @@ var bans = []struct {
 		"a look at the machine needs nothing of what will run on it"},
 	{"internal/words", []string{"std", "autoscale/..."},
 		"how a number is written does not hang on what was counted"},
+	{"internal/golden", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"comparing with a file does not hang on what was made"},
 	{"internal/top", []string{"internal/app", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"whoever watches from a terminal knows the HTTP API only"},
 	{"internal/app", []string{"internal/cli"},

@@ -3,33 +3,14 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/sluicehq/sluice/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with a file in testdata.
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s (go test -update writes it anew): got\n%s", path, got)
-	}
-}
 
 func testdata(t *testing.T, name string) string {
 	t.Helper()
@@ -51,12 +32,12 @@ func TestPrint(t *testing.T) {
 	if err := Print(&b, c.Settings()); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, text, b.String())
+	golden.Equal(t, text, b.String())
 	b.Reset()
 	if err := PrintJSON(&b, c.Settings()[:6]); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, object, b.String())
+	golden.Equal(t, object, b.String())
 	if c.Distributor != "http://me:secret@logs.example" {
 		t.Errorf("distributor %q, want the password kept for use", c.Distributor)
 	}
@@ -73,11 +54,11 @@ func TestPrint(t *testing.T) {
 }
 
 func TestReference(t *testing.T) {
-	golden(t, testdata(t, "reference.md"), Reference())
+	golden.Equal(t, testdata(t, "reference.md"), Reference())
 }
 
 func TestUsage(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	NewLoader(Groups()...).AddFlags(flags)
-	golden(t, testdata(t, "usage.txt"), flags.FlagUsages())
+	golden.Equal(t, testdata(t, "usage.txt"), flags.FlagUsages())
 }

@@ -1,35 +1,20 @@
 package demo
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sluicehq/sluice/internal/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares lines with a file in testdata.
-func golden(t *testing.T, name string, lines []string) {
+// sameLines compares lines with a file in testdata.
+func sameLines(t *testing.T, name string, lines []string) {
 	t.Helper()
-	file := filepath.Join("testdata", name+".txt")
-	got := strings.Join(lines, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%swant\n%s", file, got, want)
-	}
+	golden.Equal(t, filepath.Join("testdata", name+".txt"), strings.Join(lines, "\n")+"\n")
 }
 
 // wave is a backlog that rises and falls, twice a second, with a pool that follows.
@@ -74,7 +59,7 @@ func TestChart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := Chart(test.history, test.o)
-			golden(t, "chart-"+name, lines)
+			sameLines(t, "chart-"+name, lines)
 			for _, line := range lines {
 				if n := utf8.RuneCountInString(line); n > test.o.Width {
 					t.Errorf("a line has %d columns, want at most %d: %s", n, test.o.Width, line)
@@ -167,7 +152,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestShareTable(t *testing.T) {
-	golden(t, "shares", ShareTable([]Share{
+	sameLines(t, "shares", ShareTable([]Share{
 		{"slots-4", 4, 5960, 40, 39.8}, {"slots-3", 3, 4515, 30, 30.1}, {"slots-2", 2, 3000, 20, 20}, {"slots-1", 1, 1500000, 10, 70},
 	}, 79, false))
 }

@@ -2,7 +2,6 @@ package top
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,9 +15,8 @@ import (
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden frames anew")
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC // frames show times of day
@@ -147,19 +145,7 @@ func TestFrames(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.scene.frame(tt.view) + "\n"
-			path := filepath.Join("testdata", tt.name+".txt")
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("the frame is\n%s\nwant\n%s(go test ./internal/top -update writes it anew)", got, want)
-			}
+			golden.Equal(t, filepath.Join("testdata", tt.name+".txt"), got)
 		})
 	}
 }
