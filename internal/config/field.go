@@ -177,8 +177,8 @@ func truth(p *bool) field {
 	}
 }
 
-// words is any text; with needed, not an empty one.
-func words(p *string, needed bool) field {
+// wording is any text; with needed, not an empty one.
+func wording(p *string, needed bool) field {
 	return field{
 		kind: isText,
 		set: func(text string) error {
@@ -294,7 +294,7 @@ func level(p *slog.Level) field {
 
 // address is where to listen.
 func address(p *string) field {
-	f := words(p, true)
+	f := wording(p, true)
 	f.shape = "address"
 	f.set = func(text string) error {
 		_, port, err := net.SplitHostPort(text)
@@ -310,7 +310,7 @@ func address(p *string) field {
 
 // basePath is a path such as /sluice, or nothing.
 func basePath(p *string) field {
-	f := words(p, false)
+	f := wording(p, false)
 	f.shape = "path"
 	f.set = func(text string) error {
 		text = strings.TrimRight(text, "/")

@@ -68,13 +68,13 @@ var table = slices.Concat(commonSettings, serverSettings, queueSettings, intakeS
 
 var commonSettings = []setting{
 	{"config", Common, "YAML file to read settings from; none is read unless it is named",
-		func(c *Config) field { f := words(&c.File, false); f.shape = "file"; return f }},
+		func(c *Config) field { f := wording(&c.File, false); f.shape = "file"; return f }},
 	{"log-level", Common, "least important lines to log",
 		func(c *Config) field { return level(&c.LogLevel) }},
 	{"log-format", Common, "form of the log; auto is text on a terminal and JSON elsewhere",
 		func(c *Config) field { return choice(&c.LogFormat, LogAuto, LogText, LogJSON) }},
 	{"token-file", Common, "file of bearer tokens, one a line: a server asks for one of them, a client sends the first; read again when it changes",
-		func(c *Config) field { f := words(&c.TokenFile, false); f.shape = "file"; return f }},
+		func(c *Config) field { f := wording(&c.TokenFile, false); f.shape = "file"; return f }},
 
 	{"distributor", Client, "address of the distributor to talk to",
 		func(c *Config) field { return server(&c.Distributor) }},
@@ -97,7 +97,7 @@ var serverSettings = []setting{
 
 var queueSettings = []setting{
 	{"data", Queue, "folder for everything that is kept on disk; made if missing",
-		func(c *Config) field { f := words(&c.Queue.Dir, true); f.shape = "folder"; return f }},
+		func(c *Config) field { f := wording(&c.Queue.Dir, true); f.shape = "folder"; return f }},
 	{"durability", Queue, "what an accepted record survives: disk a power cut, process only the end of the process",
 		func(c *Config) field {
 			return choice(&c.Queue.Durability, string(jetstream.Disk), string(jetstream.Process))
@@ -154,7 +154,7 @@ var analyzerSettings = []setting{
 	{"lease-wait", Analyzer, "how long one request for work waits at an empty queue",
 		func(c *Config) field { return atLeast(&c.Analyzer.LeaseWait, time.Nanosecond) }},
 	{"name", Analyzer, "prefix of the analyzers' names; empty is host, process and random digits",
-		func(c *Config) field { return words(&c.Analyzer.Name, false) }},
+		func(c *Config) field { return wording(&c.Analyzer.Name, false) }},
 	{"sleep-per-record", Analyzer, "what the sleep handler takes for each record",
 		func(c *Config) field { return atLeast(&c.Handler.SleepPerRecord, 0) }},
 	{"faults", Analyzer, "let the sleep handler obey the attribute sluice.fault of records: error, discard, panic or exit; for tests",
@@ -229,5 +229,5 @@ var policySettings = []setting{
 	{"league", Policy, "policies to compare with the one in charge, on the same traffic and without touching the pool; all or none",
 		func(c *Config) field { return names(&c.Policy.League, policies.Names()) }},
 	{"autoscaler-state", Policy, "file that keeps what the autoscaler has learned; empty is autoscaler.json in the data folder, or no file where there is none",
-		func(c *Config) field { f := words(&c.Policy.State, false); f.shape = "file"; return f }},
+		func(c *Config) field { f := wording(&c.Policy.State, false); f.shape = "file"; return f }},
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/words"
 )
 
 // ParseDuration reads `10s`, `1m30s`, `250ms`, or plain seconds such as `10` and `2.5`. Negative ones are refused.
@@ -39,16 +41,7 @@ func ParseSize(text string) (int64, error) {
 }
 
 // FormatDuration is the shortest text that [ParseDuration] reads as d: `2m` and not `2m0s`.
-func FormatDuration(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func FormatDuration(d time.Duration) string { return words.Exactly(d) }
 
 // FormatSize is n in the unit that makes the smallest whole number of it: `64KiB`, `200MB`, `1001`.
 func FormatSize(n int64) string {

@@ -111,6 +111,11 @@ func Duration(d time.Duration) string {
 	default:
 		d = d.Round(time.Second)
 	}
+	return Exactly(d)
+}
+
+// Exactly writes all of a time, without zeros at its end: 1m30.5s, 2h.
+func Exactly(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

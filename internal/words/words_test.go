@@ -173,3 +173,14 @@ func TestEveryNumberHasAText(t *testing.T) {
 		}
 	}
 }
+
+func TestExactly(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 90 * time.Second: "1m30s", 2 * time.Minute: "2m", 3 * time.Hour: "3h", time.Hour + time.Second: "1h0m1s",
+		1500 * time.Millisecond: "1.5s", 10 * time.Second: "10s", -time.Hour: "-1h",
+	} {
+		if got := Exactly(d); got != want {
+			t.Errorf("Exactly(%d) is %q, want %q", d, got, want)
+		}
+	}
+}
