@@ -3,6 +3,8 @@ package sluice
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -19,17 +21,27 @@ type Batch struct {
 
 	count  int
 	size   int
-	lines  []byte // each record's JSON, ended by '\n'; nil while only packed is known
-	packed []byte // the stored form's payload, S2-compressed lines
-	starts []int  // index into lines of each record, and the end; built when first asked for
+	lines  []byte   // each record's JSON, ended by '\n'; nil while only packed is known
+	packed [][]byte // the lines as blocks of the stored form, see AppendBlock; pieces of one or more blocks each
+	starts []int    // index into lines of each record, and the end; built when first asked for
 }
 
 // NewBatch makes a batch of lines: count JSON objects, each without a line break inside and ended by one. The batch keeps
 // lines; the caller must not change them any more.
 func NewBatch(lines []byte, count int, accepted time.Time) *Batch {
+	return &Batch{ID: newID(), Accepted: accepted, count: count, size: len(lines), lines: lines}
+}
+
+// NewPackedBatch makes a batch of lines that are packed already: blocks made by [AppendBlock], with count records and size
+// bytes of lines in all of them together. The batch keeps blocks; the caller must not change them any more.
+func NewPackedBatch(blocks [][]byte, count, size int, accepted time.Time) *Batch {
+	return &Batch{ID: newID(), Accepted: accepted, count: count, size: size, packed: blocks}
+}
+
+func newID() string {
 	var id [12]byte
 	rand.Read(id[:]) // never fails: crypto/rand documents that it crashes the program instead
-	return &Batch{ID: hex.EncodeToString(id[:]), Accepted: accepted, count: count, size: len(lines), lines: lines}
+	return hex.EncodeToString(id[:])
 }
 
 // BatchOf makes a batch of records. It fails where a record can't be written as JSON.
@@ -98,16 +110,21 @@ func (b *Batch) Records() ([]Record, error) {
 	return records, nil
 }
 
-// Sub makes a batch of some of b's records, by index from 0, in the order given. It keeps the time of acceptance and gets
-// an ID of its own.
+// Sub makes a batch of some of b's records, by index from 0, in the order given. It keeps the time of acceptance. Its ID
+// follows from b's and from the indexes, so that the same part of a batch has the same ID each time it is made.
 func (b *Batch) Sub(indexes []int) (*Batch, error) {
 	var lines []byte
+	id := sha256.New()
+	id.Write([]byte(b.ID))
 	for _, i := range indexes {
+		binary.Write(id, binary.BigEndian, uint32(i)) // a hash takes everything
 		line, err := b.Line(i)
 		if err != nil {
 			return nil, err
 		}
 		lines = append(append(lines, line...), '\n')
 	}
-	return NewBatch(lines, len(indexes), b.Accepted), nil
+	sub := NewBatch(lines, len(indexes), b.Accepted)
+	sub.ID = hex.EncodeToString(id.Sum(nil)[:12])
+	return sub, nil
 }

@@ -40,6 +40,27 @@ func TestBatchSurvivesItsStoredForm(t *testing.T) {
 	}
 }
 
+func TestPackedBatchIsTheSameAsOneOfLines(t *testing.T) {
+	one, two := lines(`{"body":"one"}`), lines(`{"body":"é"}`, `{}`)
+	all := append(bytes.Clone(one), two...)
+	b := NewPackedBatch([][]byte{AppendBlock(nil, one), AppendBlock(AppendBlock(nil, two[:len(two)-3]), two[len(two)-3:])}, 3, len(all), noon)
+	data, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]func() (*Batch, error){
+		"packed": func() (*Batch, error) { return b, nil }, "stored": func() (*Batch, error) { return DecodeBatch(data) },
+	} {
+		b, err := b()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := b.Lines(); err != nil || !bytes.Equal(got, all) || b.Len() != 3 || b.Size() != len(all) {
+			t.Errorf("%s: lines %q, %d records, %d bytes, %v; want %q", name, got, b.Len(), b.Size(), err, all)
+		}
+	}
+}
+
 func TestSub(t *testing.T) {
 	b := NewBatch(lines(`{"n":0}`, `{"n":1}`, `{"n":2}`), 3, noon)
 	sub, err := b.Sub([]int{2, 0})
@@ -48,6 +69,19 @@ func TestSub(t *testing.T) {
 	}
 	if got, _ := sub.Lines(); string(got) != "{\"n\":2}\n{\"n\":0}\n" || sub.Len() != 2 || sub.ID == b.ID || !sub.Accepted.Equal(noon) {
 		t.Errorf("sub = %q with %d records, ID %s, accepted %v", got, sub.Len(), sub.ID, sub.Accepted)
+	}
+}
+
+func TestSubHasTheSameIDEachTime(t *testing.T) {
+	b := NewBatch(lines(`{"n":0}`, `{"n":1}`, `{"n":2}`), 3, noon)
+	ids := map[string]bool{b.ID: true}
+	for _, indexes := range [][]int{{0}, {1}, {0, 1}, {1, 0}} {
+		first, _ := b.Sub(indexes)
+		second, err := b.Sub(indexes)
+		if err != nil || first.ID != second.ID || ids[first.ID] || len(first.ID) != 24 {
+			t.Errorf("part %v has ID %s and then %s, %v; want the same, of 24 digits, and no other part's", indexes, first.ID, second.ID, err)
+		}
+		ids[first.ID] = true
 	}
 }
 

@@ -29,7 +29,7 @@ type store struct {
 	calls   int
 }
 
-func (s *store) Put(_ context.Context, b *sluice.Batch) error {
+func (s *store) Put(_ context.Context, batches ...*sluice.Batch) error {
 	time.Sleep(s.delay) // bubble time
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,10 +39,15 @@ func (s *store) Put(_ context.Context, b *sluice.Batch) error {
 			return err
 		}
 	}
-	s.batches = append(s.batches, b.Len())
-	lines, err := b.Lines()
-	s.lines = append(s.lines, strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")...)
-	return err
+	for _, b := range batches {
+		s.batches = append(s.batches, b.Len())
+		lines, err := b.Lines()
+		if err != nil {
+			return err
+		}
+		s.lines = append(s.lines, strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")...)
+	}
+	return nil
 }
 
 func newDistributor(t *testing.T, s *store, o Options) *Distributor {

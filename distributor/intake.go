@@ -34,7 +34,7 @@ type Intake struct {
 
 // Putter is where batches go. A [queue.Queue] is one.
 type Putter interface {
-	Put(ctx context.Context, b *sluice.Batch) error
+	Put(ctx context.Context, batches ...*sluice.Batch) error
 }
 
 // part is records of one caller that go into one batch together.

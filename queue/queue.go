@@ -7,12 +7,13 @@
 // # Promises of every implementation
 //
 //   - Put returns after the batch is stored as durably as Stats.Durability says.
-//   - accepted = completed + dead + waiting + in flight holds in every Stats, in records.
+//   - accepted = completed + dead + waiting + in flight + lost holds in every Stats, in records, and every term of it is
+//     counted.
 //   - A batch that keeps failing is split before it is given up, so that only the record that is to blame ends in the dead
 //     letters; see [Retry].
 //   - A full queue says so with [FullError]; it never drops.
 //
-// The package queuetest checks them; queue/jetstream and queue/memory pass.
+// The package queuetest checks them; queue/disk and queue/memory pass.
 package queue
 
 import (
@@ -26,10 +27,10 @@ import (
 
 // Queue is a durable work queue of batches. Its methods may be called from several goroutines.
 type Queue interface {
-	// Put stores a batch. After nil, the batch survives what Durability promises. A [FullError] or [ErrUnavailable]
-	// means try later; after any error but a FullError the batch may have been stored all the same. The queue keeps
-	// nothing of b, whose memory may be used again.
-	Put(ctx context.Context, b *sluice.Batch) error
+	// Put stores batches, all of them or none. After nil, they survive what Durability promises. A [FullError] or
+	// [ErrUnavailable] means try later; after any error but a FullError some batches may have been stored nevertheless.
+	// The queue keeps nothing of the batches, whose memory may be reused.
+	Put(ctx context.Context, batches ...*sluice.Batch) error
 	Leaser
 	Stats(ctx context.Context) (Stats, error)
 	DeadLetters
@@ -83,8 +84,8 @@ type Failure struct {
 	Reason   string        // the error, for people; kept with a dead letter
 	Delay    time.Duration // how long to wait before the next attempt; zero leaves it to [Retry]
 	Discard  bool          // hopeless: make it a dead letter now
-	Vanished bool          // nobody said anything: the lease ran out, or the process ended; set by engines
-	HandBack bool          // nobody failed, the analyzer is leaving: available at once, and no attempt is counted
+	Vanished bool          // the analyzer gave no answer: the lease expired, or the process ended; set by engines
+	HandBack bool          // not a failure, the analyzer is leaving: available at once, and no attempt is counted
 }
 
 // DeadLetter is a batch (or some records of one) that was given up.
@@ -106,6 +107,7 @@ type Stats struct {
 	Dead         int64         // records in the dead letters
 	Waiting      int64         // records neither leased nor finished: the depth
 	InFlight     int64         // records in leases
+	Lost         int64         // records that damage to the files took, each reported when it was found
 	Batches      int64         // batches waiting or in flight
 	Bytes        int64         // stored bytes of these batches
 	LimitBytes   int64         // the most that Bytes may be; 0 where there is no limit

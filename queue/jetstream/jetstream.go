@@ -265,7 +265,8 @@ func (q *Queue) catchUp(ctx context.Context, p *partition, last uint64) error {
 }
 
 // Put stores a batch; see [queue.Queue].
-func (q *Queue) Put(ctx context.Context, b *sluice.Batch) error {
+func (q *Queue) Put(ctx context.Context, batches ...*sluice.Batch) error {
+	b := batches[0] // this engine goes with the next commits
 	buf := encodeBuffers.Get().(*[]byte)
 	defer encodeBuffers.Put(buf)
 	data, err := b.AppendEncode((*buf)[:0])

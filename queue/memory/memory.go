@@ -58,25 +58,32 @@ func New(o Options) (*Queue, error) {
 	return &Queue{o: o, changed: make(chan struct{})}, o.Retry.Validate()
 }
 
-// Put adds a batch; see [queue.Queue].
-func (q *Queue) Put(_ context.Context, b *sluice.Batch) error {
-	data, err := b.Encode()
-	if err != nil {
-		return err
-	}
-	if b, err = sluice.DecodeBatch(data); err != nil { // a copy: the caller may use b's memory again
-		return err
+// Put adds batches; see [queue.Queue].
+func (q *Queue) Put(_ context.Context, batches ...*sluice.Batch) error {
+	var size int64
+	copies := make([]*sluice.Batch, len(batches)) // the caller may reuse the memory of its own
+	for i, b := range batches {
+		data, err := b.Encode()
+		if err != nil {
+			return err
+		}
+		if copies[i], err = sluice.DecodeBatch(data); err != nil {
+			return err
+		}
+		size += int64(b.Size())
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return queue.ErrClosed
 	}
-	if q.o.MaxBytes > 0 && q.st.Bytes+int64(b.Size()) > q.o.MaxBytes {
+	if q.o.MaxBytes > 0 && q.st.Bytes+size > q.o.MaxBytes {
 		return &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: q.st.Bytes, Hint: "wait until analyzers have caught up"}
 	}
-	q.st.Accepted += int64(b.Len())
-	q.add(&item{batch: b})
+	for _, b := range copies {
+		q.st.Accepted += int64(b.Len())
+		q.add(&item{batch: b})
+	}
 	return nil
 }
 
