@@ -103,3 +103,18 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// Gaps returns the ranges of first..last that are not in the set, ascending.
+func (s *Set) Gaps(first, last uint64) (out []Range) {
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].Last >= first })
+	for ; first <= last && i < len(s.ranges) && s.ranges[i].First <= last; i++ {
+		if r := s.ranges[i]; r.First > first {
+			out = append(out, Range{first, r.First - 1})
+		}
+		first = s.ranges[i].Last + 1
+	}
+	if first <= last {
+		out = append(out, Range{first, last})
+	}
+	return out
+}

@@ -139,7 +139,7 @@ func stats(t *testing.T, q queue.Queue) queue.Stats {
 	if err != nil {
 		t.Fatalf("Stats: %v", err)
 	}
-	if st.Accepted != st.Completed+st.Dead+st.Waiting+st.InFlight {
+	if st.Accepted != st.Completed+st.Dead+st.Waiting+st.InFlight+st.Lost {
 		t.Errorf("the account does not add up: %+v", st)
 	}
 	return st

@@ -1,0 +1,2 @@
+// Package disk is the durable queue of one machine.
+package disk

@@ -1,0 +1,176 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"time"
+)
+
+// How often the loop looks after things that time brings.
+const (
+	syncTick  = time.Second // the notes are synced; the files looked at
+	moveBytes = 8 << 20     // how much of a segment is moved at once, so that batches need not wait long to be stored
+)
+
+// loop does what no call waits for: it takes back leases that ran out, syncs notes, deletes and rewrites segments, and
+// looks whether the files are still there.
+func (q *Queue) loop() {
+	leases := time.NewTicker(min(max(q.o.Lease/10, 20*time.Millisecond), time.Second))
+	defer leases.Stop()
+	sync := time.NewTicker(syncTick)
+	defer sync.Stop()
+	for {
+		select {
+		case <-q.stop:
+			return
+		case now := <-leases.C:
+			if q.expire(now) {
+				q.keep()
+			}
+		case <-q.kick:
+			q.tidy()
+		case <-sync.C:
+			q.look()
+			q.syncNotes()
+			q.tidy()
+			if size := q.noteLog.bytes(); size > 4*q.snapshotBytes.Load()+minNotes {
+				q.mu.Lock()
+				q.notesBroken = true // a snapshot follows, and what was before is deleted
+				q.mu.Unlock()
+				q.keep()
+			}
+		}
+	}
+}
+
+// minNotes is how long the notes may get however little there is to note, in bytes.
+const minNotes = 4 << 20
+
+// ring is called when a part is due.
+func (q *Queue) ring() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.rouse()
+	}
+}
+
+// rouse wakes a call for what can be leased now, and sets the alarm for the part that is due next. Each call that leases
+// rouses the next one. The caller holds mu.
+func (q *Queue) rouse() {
+	wait := time.Duration(math.MaxInt64)
+	if len(q.due) > 0 {
+		wait = time.Until(q.due[0].due)
+	}
+	switch {
+	case q.fresh < q.next || wait <= 0:
+		q.wake(1)
+	case len(q.due) > 0:
+		q.alarm.Reset(wait)
+	}
+}
+
+// look checks that the files of the queue are where they were, and whether storing works again.
+func (q *Queue) look() {
+	tail, _ := q.data.tail()
+	err := q.intact(tail)
+	if err != nil {
+		q.fail("the data folder is not as it was: " + err.Error())
+	}
+	for _, s := range q.data.all() {
+		id, err := q.o.files.Identity(s.path)
+		gone := errors.Is(err, fs.ErrNotExist) || err == nil && id != s.identity
+		q.mu.Lock()
+		fresh := gone && !s.unlinked
+		s.unlinked = gone
+		q.mu.Unlock()
+		if fresh {
+			q.data.seal(s)
+			q.log.Error("segment was removed or replaced; its batches are moved to another", "segment", s.path)
+		}
+	}
+	if err == nil && q.sick.Load() != nil { // nobody may put as long as the queue is not ready: try by itself
+		r := &putRequest{probe: true}
+		q.puts.Do(r)
+	}
+}
+
+// tidy deletes segments in which nothing is open, and moves what is open in others where these take too much space.
+func (q *Queue) tidy() {
+	for {
+		tail, _ := q.data.tail()
+		var closed []*segment
+		var worst *segment
+		segs := q.data.all()
+		total := q.data.bytes()
+		q.mu.Lock()
+		live := q.n.live
+		for _, s := range segs {
+			if s == tail {
+				continue
+			}
+			if s.open == 0 {
+				closed = append(closed, s)
+			} else if !s.damaged && (worst == nil || float64(s.live)/float64(s.size) < float64(worst.live)/float64(worst.size)) || s.unlinked {
+				worst = s
+			}
+		}
+		q.mu.Unlock()
+		if len(closed) > 0 {
+			if !q.syncNotes() {
+				return
+			}
+			for _, s := range closed {
+				q.reading.Lock() // the cursor may be on its way through it
+				if q.cursor.seg == s {
+					q.cursor.off = s.size
+				}
+				err := q.data.remove(s)
+				q.reading.Unlock()
+				if err != nil {
+					q.log.Warn("segment not deleted", "segment", s.path, "error", err)
+				}
+			}
+			continue
+		}
+		if worst == nil || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
+			return
+		}
+	}
+}
+
+// move stores what is open in a segment once more, at the end of the log, and reports whether nothing is left.
+func (q *Queue) move(s *segment) bool {
+	var open []*entry
+	q.reading.Lock()
+	for h := q.peek(); h != nil && q.cursor.seg.number <= s.number; h = q.peek() { // what is moved has to stand apart
+		q.mu.Lock()
+		p := q.takeFresh(h)
+		q.nowWaiting(p, time.Time{})
+		q.note(facts(nil).part(p))
+		q.mu.Unlock()
+	}
+	q.mu.Lock()
+	for _, e := range q.entries {
+		if e.seg == s {
+			open = append(open, e)
+		}
+	}
+	q.mu.Unlock()
+	q.reading.Unlock()
+	for len(open) > 0 {
+		n, bytes := 0, int64(0)
+		for ; n < len(open) && n < maxEntries && bytes < moveBytes; n++ {
+			bytes += open[n].total()
+		}
+		r := &putRequest{copies: open[:n]}
+		q.puts.Do(r)
+		if r.err != nil {
+			q.log.Warn("segment not rewritten", "segment", s.path, "error", r.err)
+			return false
+		}
+		open = open[n:]
+	}
+	return true
+}
