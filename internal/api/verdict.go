@@ -90,6 +90,9 @@ func healthOf(l Live) Health {
 		if q.Problem != "" {
 			say("critical", "the queue takes nothing: %s", q.Problem)
 		}
+		if q.Lost > 0 {
+			say("critical", "%s records were lost: files of the queue are damaged; the log says which", words.Thousands(q.Lost))
+		}
 		if l.KeepingUp.State == "stalled" {
 			say("critical", "%s", l.KeepingUp.Text)
 		}

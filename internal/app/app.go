@@ -32,7 +32,7 @@ import (
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
 	"github.com/sluicehq/sluice/internal/tap"
-	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/disk"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -62,7 +62,7 @@ type App struct {
 	log      *slog.Logger
 	listener net.Listener
 	tokens   *access.Tokens // nil where everybody may ask
-	queue    *jetstream.Queue
+	queue    *disk.Queue
 	results  *results.Store
 	intake   *distributor.Distributor
 	remote   *remote.Client
@@ -146,10 +146,10 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	c := a.o.Config
 	qo := c.Queue
 	qo.Logger = a.log
-	if a.queue, err = jetstream.Open(ctx, qo); err != nil {
+	if a.queue, err = disk.Open(ctx, qo); err != nil {
 		return err
 	}
-	ro := results.Options{Sync: qo.Durability == jetstream.Disk, Logger: a.log}
+	ro := results.Options{Sync: qo.Durability == disk.Disk, Logger: a.log}
 	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), ro); err != nil {
 		return err
 	}

@@ -349,6 +349,13 @@ func (q *Queue) Stats(context.Context) (queue.Stats, error) {
 	}, nil
 }
 
+// Unfinished is how many records wait or are in flight, from memory: it may be asked many times a second.
+func (q *Queue) Unfinished() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n.waiting + q.n.inFlight
+}
+
 // oldestWait is the age of the oldest batch that is not finished or dead. The caller holds mu.
 func (q *Queue) oldestWait(now time.Time) time.Duration {
 	if q.oldest == nil {

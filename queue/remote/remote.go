@@ -172,7 +172,7 @@ func (c *Client) short(ctx context.Context, path string, in, out any) error {
 }
 
 // Stats is the account of the distributor's queue, as far as the scaling of a pool needs it: Accepted, Completed, Dead,
-// Waiting, InFlight, OldestWait.
+// Waiting, InFlight, Lost, OldestWait.
 func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 	var st struct {
 		Accepted   int64   `json:"accepted"`
@@ -180,6 +180,7 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 		Dead       int64   `json:"dead"`
 		Depth      *int64  `json:"depth"`
 		InFlight   int64   `json:"in_flight"`
+		Lost       int64   `json:"lost"`
 		OldestWait float64 `json:"oldest_wait_seconds"`
 	}
 	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &st); err != nil {
@@ -189,7 +190,7 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 		return queue.Stats{}, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
 	}
 	return queue.Stats{
-		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight,
+		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight, Lost: st.Lost,
 		OldestWait: time.Duration(st.OldestWait * float64(time.Second)),
 	}, nil
 }
