@@ -228,11 +228,22 @@ func (l *log) remove(s *segment) error {
 	l.mu.Lock()
 	l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
 	l.mu.Unlock()
-	err := l.fs.Remove(s.path)
+	id, err := l.fs.Identity(s.path)
+	if err == nil && id == s.identity { // else it was replaced, by somebody who may want to keep what is there now
+		err = l.fs.Remove(s.path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return errors.Join(s.f.Close(), err)
+}
+
+// share is the part of a segment that is needed; more than 1 where it can't be rewritten. The caller holds Queue.mu.
+func (s *segment) share() float64 {
+	if s.damaged && !s.unlinked {
+		return 2
+	}
+	return float64(s.live) / float64(max(s.size, 1))
 }
 
 // bytes is the length of all segments.

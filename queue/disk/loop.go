@@ -32,14 +32,12 @@ func (q *Queue) loop() {
 			q.tidy()
 		case <-sync.C:
 			q.look()
+			long := q.noteLog.bytes() > 4*q.snapshotBytes.Load()+minNotes
+			q.mu.Lock()
+			q.snapshotDue = long || q.notesBroken
+			q.mu.Unlock()
 			q.syncNotes()
 			q.tidy()
-			if size := q.noteLog.bytes(); size > 4*q.snapshotBytes.Load()+minNotes {
-				q.mu.Lock()
-				q.notesBroken = true // a snapshot follows, and what was before is deleted
-				q.mu.Unlock()
-				q.keep()
-			}
 		}
 	}
 }
@@ -112,7 +110,7 @@ func (q *Queue) tidy() {
 			}
 			if s.open == 0 {
 				closed = append(closed, s)
-			} else if !s.damaged && (worst == nil || float64(s.live)/float64(s.size) < float64(worst.live)/float64(worst.size)) || s.unlinked {
+			} else if worst == nil || !worst.unlinked && (s.unlinked || s.share() < worst.share()) {
 				worst = s
 			}
 		}
@@ -134,7 +132,7 @@ func (q *Queue) tidy() {
 			}
 			continue
 		}
-		if worst == nil || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
+		if worst == nil || worst.share() > 1 || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
 			return
 		}
 	}

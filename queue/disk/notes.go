@@ -311,7 +311,7 @@ func (q *Queue) note(f facts) {
 }
 
 // keep returns once all notes so far are written. Where they can't be, the state in memory goes on alone, and the loop
-// writes it as a snapshot as soon as that works: analyzers can go on working while a disk is full.
+// tries to write it as a snapshot: analyzers can go on working while a disk is full.
 func (q *Queue) keep() { q.keeping.Do(struct{}{}) }
 
 // writeNotes is the commit of keep.
@@ -319,11 +319,11 @@ func (q *Queue) writeNotes([]struct{}) {
 	q.mu.Lock()
 	q.writing, q.notes = q.notes, q.writing
 	q.notes.reset()
-	whole := q.notesBroken
+	whole := q.snapshotDue
 	if whole {
 		q.writing.reset()
 		q.snapshot(&q.writing)
-		q.notesBroken = false
+		q.notesBroken, q.snapshotDue = false, false
 	}
 	q.mu.Unlock()
 	if len(q.writing.entries) == 0 {
