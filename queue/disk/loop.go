@@ -122,7 +122,7 @@ func (q *Queue) tidy() {
 			for _, s := range closed {
 				q.reading.Lock() // the cursor may be on its way through it
 				if q.cursor.seg == s {
-					q.cursor.off = s.size
+					q.cursor.off = s.size.Load()
 				}
 				err := q.data.remove(s)
 				q.reading.Unlock()

@@ -203,7 +203,6 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	ordinal := uint64(0) // of the next entry
 	cut := s.written     // where void entries begin
 	var hole *damage
-	s.size = 0
 	end := scan(s.f, s.written, func(e *scanned) {
 		if e.ordinal >= void {
 			cut = min(cut, e.off)
@@ -245,10 +244,11 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			q.reportDamage(*hole)
 		}
 	}
-	s.size = min(end, cut)
+	end = min(end, cut)
+	s.size.Store(end)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
 	// What is not as it was written is not written over: another segment follows.
-	s.sealed = !last || !clean || s.size != s.written
+	s.sealed = !last || !clean || end != s.written
 }
 
 // answered reports whether somebody was told that a record of the pending group is stored.
