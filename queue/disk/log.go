@@ -209,7 +209,8 @@ func (l *log) begin(start header) (*segment, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.f.Close(), l.fs.Remove(s.path))
 	}
-	s.size, s.written = headerSize, headerSize
+	s.size.Store(headerSize)
+	s.written = headerSize
 	l.ordinal.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
