@@ -262,10 +262,9 @@ func TestWorkGoesOnBelowTheReserve(t *testing.T) {
 	}
 	f := newFiller(t, dir)
 	f.all()
-	waitFor(t, "the queue to stop", func() bool {
-		st, ok := server.tryStats()
-		return ok && st.Problem != ""
-	})
+	if r := server.post(t, noise(1, 100)); r.status != 503 {
+		t.Errorf("a post on a full disk: %s, want 503", r)
+	}
 	before := server.stats(t)
 	if before.Depth == 0 {
 		t.Fatalf("nothing was left to do when the disk was full: %+v", before.QueueStats)

@@ -259,7 +259,10 @@ func (q *Queue) ackSome(p *part, failed []queue.Failure) error {
 			sizes[i] = q.size(parts[i])
 			continue
 		}
-		_, delay := q.o.Retry.After(queue.Failure{Delay: to.delay}, p.attempts, 1)
+		delay := to.delay
+		if !to.free {
+			_, delay = q.o.Retry.After(queue.Failure{Delay: delay}, p.attempts, 1)
+		}
 		due[i] = time.Now().Add(delay)
 	}
 	q.mu.Lock()
@@ -298,7 +301,7 @@ func (q *Queue) failed(p *part, f queue.Failure) {
 	switch {
 	case f.HandBack:
 		p.attempts--
-		q.wait(p, time.Time{})
+		q.wait(p, now.Add(f.Delay))
 	case step == queue.Again:
 		q.wait(p, now.Add(delay))
 	case step == queue.Bury:

@@ -114,6 +114,7 @@ func (q *Queue) tidy() {
 				worst = s
 			}
 		}
+		move := worst != nil && worst.share() <= 1 && (worst.unlinked || total > 2*live+q.o.SegmentBytes)
 		q.mu.Unlock()
 		if len(closed) > 0 {
 			if !q.syncNotes() {
@@ -132,7 +133,7 @@ func (q *Queue) tidy() {
 			}
 			continue
 		}
-		if worst == nil || worst.share() > 1 || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
+		if !move || !q.move(worst) {
 			return
 		}
 	}
