@@ -32,10 +32,10 @@ type load struct {
 
 // measured is what a generator process reports.
 type measured struct {
-	Start, End   time.Time // of the first request, and when the last answer had arrived
-	Records      int64     // all that were accepted, outside the windows too
-	Cold, Warm   window
-	GeneratorCPU float64 // microseconds per record, for the whole load
+	Start, End time.Time // of the first request, and when the last answer had arrived
+	Records    int64     // all that were accepted, outside the windows too
+	Cold, Warm window
+	LoadCPU    float64 // of this process, in microseconds per record
 }
 
 func (m *measured) rate() float64 { return float64(m.Records) / m.End.Sub(m.Start).Seconds() }
@@ -130,7 +130,10 @@ func (l load) send(ctx context.Context) (m measured, err error) {
 	for _, s := range senders {
 		m.Records += s.answered * int64(l.Records)
 	}
-	m.GeneratorCPU = (after - before) / float64(m.Records)
+	if m.Records == 0 {
+		return m, errors.New("no record was sent")
+	}
+	m.LoadCPU = (after - before) / float64(m.Records)
 	return m, nil
 }
 
@@ -203,7 +206,7 @@ func (s *sender) receive() error {
 		case missing > len(s.buf)-n:
 			return fmt.Errorf("an answer of more than %d bytes", len(s.buf))
 		case missing == 0 && !bytes.HasPrefix(body, s.accepted):
-			return fmt.Errorf("answer %q, want %s...", body, s.accepted)
+			return fmt.Errorf("answer %q, want one that starts with %s", body, s.accepted)
 		case missing == 0:
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,46 +16,52 @@ import (
 type bench struct {
 	sluice     string
 	dir        string
-	cold, warm time.Duration
-	backlog    int64
+	cold, warm time.Duration // windows of each load
+	backlog    int64         // records
 }
 
-// figures are what one side of a pair measured, by metric.
+// figures are what one measurement found, by metric.
 type figures map[string]float64
 
-// scenario compares two sides, ours and a base, by one or more metrics.
+type measurement func(ctx context.Context, b *bench) (figures, error)
+
+// scenario compares two measurements by one or more metrics.
 type scenario struct {
 	name, about string
-	ours, base  string
-	// measure returns the figures of both sides. When swapped is set it measures the base first: what one side leaves
-	// behind on the machine then troubles both alike.
-	measure func(ctx context.Context, b *bench, swapped bool) (ours, base figures, err error)
-	bounds  []bound
+	ours        measurement
+	base        measurement // nil where ours measures both sides
+	bounds      []bound
 }
 
 // bound is what is wanted of the median ratio of a metric, ours to base. Zero is no bound.
 type bound struct {
 	metric   string
 	min, max float64
+	over     string // metric of the base, where it has another name
 }
 
 const (
-	cold = "cold records/s"
-	warm = "warm records/s"
-	cpu  = "CPU us/record"
-	p50  = "p50 us"
-	p99  = "p99 us"
-	rate = "records/s"
+	cold    = "cold records/s"
+	warm    = "warm records/s"
+	rate    = "records/s" // from the first request to the last answer or acknowledgement
+	cpu     = "CPU us/record"
+	p50     = "p50 us"
+	p99     = "p99 us"
+	loadCPU = "load us/record" // CPU of the process that sends the load, which the server lacks
+	drain   = "drained records/s"
+	mean    = "mean of all"
+	found   = "records found" // by the first look at a backlog
 )
 
 var (
-	batches = load{Records: 500, Connections: 16}
-	singles = load{Records: 1, Connections: 128}
-
+	batches     = load{Records: 500, Connections: 16}
+	singles     = load{Records: 1, Connections: 128}
+	bodies2KB   = load{Records: 100, Size: 2000, Connections: 16}
+	bodies5MB   = load{Records: 22_000, Connections: 4}
+	theFloor    []string // instead of the arguments of sluice
 	distributor = []string{"distributor"}
 )
 
-// pool is sluice with a pool of n analyzers in the process.
 func pool(n int) []string { return append([]string{"run"}, analyzers(n)...) }
 
 func analyzers(n int) []string {
@@ -62,88 +69,61 @@ func analyzers(n int) []string {
 	return []string{"--handler", "discard", "--min-size", size, "--max-size", size}
 }
 
-const ours, theFloor = "durable ingest", "floor"
+// per names a metric that is measured for several numbers of connections or analyzers.
+func per(metric string, n int) string { return fmt.Sprintf("%s, %d", metric, n) }
 
 // scenarios are measured in this order. The first, the control, shows how much of a ratio is noise.
 var scenarios = []scenario{
-	{"control", "floor against itself, batches", theFloor, theFloor, ingest(nil, batches),
-		[]bound{{cold, 0, 0}, {warm, 0.95, 1.05}, {cpu, 0.95, 1.05}, {p50, 0, 0}, {p99, 0, 0}}},
-	{"batches", "500 records of 228 B, 16 connections", ours, theFloor, ingest(distributor, batches),
-		[]bound{{cold, 0.8, 0}, {warm, 0.9, 0}, {cpu, 0, 1.2}}},
-	{"singles", "1 record of 228 B, 128 connections", ours, theFloor, ingest(distributor, singles),
-		[]bound{{cold, 0, 0}, {warm, 0.85, 0}, {cpu, 0, 1.2}}},
-	{"2kb", "100 records of 2 KB, 16 connections", ours, theFloor,
-		ingest(distributor, load{Records: 100, Size: 2000, Connections: 16}),
-		[]bound{{cold, 0, 0}, {warm, 0.9, 0}, {cpu, 0, 1.2}}},
-	{"5mb", "bodies of 5 MB, 4 connections", ours, theFloor, ingest(distributor, load{Records: 22_000, Connections: 4}),
-		[]bound{{cold, 0, 0}, {warm, 0.7, 0}, {cpu, 0, 1.4}}},
-	{"latency", "1 record, 1 connection", ours, theFloor, ingest(distributor, load{Records: 1, Connections: 1}), latencies},
-	{"latency16", "1 record, 16 connections", ours, theFloor, ingest(distributor, load{Records: 1, Connections: 16}), latencies},
-	{"latency128", "1 record, 128 connections", ours, theFloor, ingest(distributor, singles), latencies},
-	{"analyze", "batches until all are analyzed, 2 analyzers", "ingest + analyze", "ingest alone", analyze,
-		[]bound{{rate, 0.85, 0}}},
-	{"analyzers", "CPU of draining a backlog, by analyzers", "so many analyzers", "mean of all", bySize,
-		[]bound{{perSize(1), spread.min, spread.max}, {perSize(10), spread.min, spread.max},
-			{perSize(50), spread.min, spread.max}, {perSize(200), spread.min, spread.max}}},
-	{"workapi", "CPU of draining with 4 analyzers", "work API", "in the process", workAPI, []bound{{cpu, 0, 3}, {rate, 0, 0}}},
-	{"drain", "draining a backlog, 2 analyzers", "drain", "ingest", drainRate, []bound{{rate, 0.5, 0}}},
+	{"control", "batches, floor / floor", ingest(theFloor, batches), ingest(theFloor, batches), []bound{{metric: cold},
+		{metric: warm, min: 0.95, max: 1.05}, {metric: cpu, min: 0.95, max: 1.05}, {metric: p50}, {metric: p99}, {metric: loadCPU}}},
+	{"batches", "500 records of 228 B, 16 connections: ingest / floor",
+		ingest(distributor, batches), ingest(theFloor, batches),
+		[]bound{{metric: cold, min: 0.8}, {metric: warm, min: 0.9}, {metric: cpu, max: 1.2}}},
+	{"singles", "1 record of 228 B, 128 connections: ingest / floor",
+		ingest(distributor, singles), ingest(theFloor, singles),
+		[]bound{{metric: cold}, {metric: warm, min: 0.85}, {metric: cpu, max: 1.2}}},
+	{"2kb", "100 records of 2 KB, 16 connections: ingest / floor",
+		ingest(distributor, bodies2KB), ingest(theFloor, bodies2KB),
+		[]bound{{metric: cold}, {metric: warm, min: 0.9}, {metric: cpu, max: 1.2}}},
+	{"5mb", "bodies of 5 MB, 4 connections: ingest / floor",
+		ingest(distributor, bodies5MB), ingest(theFloor, bodies5MB),
+		[]bound{{metric: cold}, {metric: warm, min: 0.7}, {metric: cpu, max: 1.4}}},
+	{"latency", "1 record over 1, 16 and 128 connections: ingest / floor", latency(distributor), latency(theFloor),
+		[]bound{{metric: per(p50, 1), max: 1.3}, {metric: per(p99, 1), max: 1.3}, {metric: per(p50, 16), max: 1.3},
+			{metric: per(p99, 16), max: 1.3}, {metric: per(p50, 128), max: 1.3}, {metric: per(p99, 128), max: 1.3}}},
+	{"analyze", "batches: until 2 analyzers have drained them / ingest alone",
+		ingest(pool(2), batches), ingest(distributor, batches), []bound{{metric: rate, min: 0.85}}},
+	// Within these bounds of the mean, the highest CPU per record is at most 15 % above the lowest.
+	{"analyzers", "draining with 1, 10, 50 and 200 analyzers: each / mean of all", bySize, nil,
+		[]bound{{per(cpu, 1), 0.93, 1.07, mean}, {per(cpu, 10), 0.93, 1.07, mean},
+			{per(cpu, 50), 0.93, 1.07, mean}, {per(cpu, 200), 0.93, 1.07, mean}}},
+	{"workapi", "draining with 4 analyzers: over the work API / in the process",
+		backlog(distributor, append([]string{"analyze"}, analyzers(4)...)), backlog(pool(4), nil),
+		[]bound{{metric: cpu, max: 3}, {metric: drain}}},
+	{"drain", "draining with 2 analyzers / ingest of the same records", backlog(pool(2), nil), nil,
+		[]bound{{metric: drain, min: 0.5, over: rate}}},
 }
 
-var (
-	latencies = []bound{{p50, 0, 1.3}, {p99, 0, 1.3}}
-	spread    = bound{min: 0.93, max: 1.07} // of the mean: the dearest costs at most 15 % more than the cheapest
-)
-
-func perSize(n int) string { return fmt.Sprintf("%s, %d", cpu, n) }
-
-// ingest compares a server with the floor under the same load.
-func ingest(args []string, l load) func(context.Context, *bench, bool) (figures, figures, error) {
-	return func(ctx context.Context, b *bench, swapped bool) (figures, figures, error) {
-		return inTurn(swapped,
-			func() (figures, error) { return b.ingest(ctx, args, l) },
-			func() (figures, error) { return b.ingest(ctx, nil, l) })
+// measure runs both sides of a scenario. In every second round the base comes first: what one side leaves behind on the
+// machine then troubles both alike.
+func (b *bench) measure(ctx context.Context, s scenario, round int) (ours, base figures, err error) {
+	if s.base == nil {
+		ours, err = s.ours(ctx, b)
+		return ours, ours, err
 	}
+	if round%2 == 1 {
+		s.ours, s.base = s.base, s.ours
+		defer func() { ours, base = base, ours }()
+	}
+	if ours, err = s.ours(ctx, b); err == nil {
+		base, err = s.base(ctx, b)
+	}
+	return ours, base, err
 }
 
-func inTurn(swapped bool, ours, base func() (figures, error)) (a, b figures, err error) {
-	if swapped {
-		b, a, err = inTurn(false, base, ours)
-		return a, b, err
-	}
-	if a, err = ours(); err == nil {
-		b, err = base()
-	}
-	return a, b, err
-}
-
-func (b *bench) ingest(ctx context.Context, args []string, l load) (figures, error) {
-	data, remove, err := b.temp()
-	if err != nil {
-		return nil, err
-	}
-	defer remove()
-	p, err := b.start(ctx, args, data)
-	if err != nil {
-		return nil, err
-	}
-	defer p.stop()
-	m, err := b.load(ctx, p, l)
-	if err != nil {
-		return nil, err
-	}
-	return figures{cold: m.Cold.rate(), warm: m.Warm.rate(), cpu: m.Warm.CPU, p50: m.Warm.P50, p99: m.Warm.P99,
-		"generator us/record": m.GeneratorCPU}, nil
-}
-
-// load sends a load to a server for both windows.
-func (b *bench) load(ctx context.Context, p *process, l load) (measured, error) {
-	l.Address, l.PIDs, l.Cold, l.Warm = p.address, []int{p.pid}, b.cold, b.warm
-	return b.send(ctx, l)
-}
-
-// analyze compares ingest with analysis, until the last record is acknowledged, with ingest alone.
-func analyze(ctx context.Context, b *bench, swapped bool) (figures, figures, error) {
-	measure := func(args []string, drains bool) (figures, error) {
+// ingest measures a load on a fresh server. Where the server has analyzers, it ends when they have drained the queue.
+func ingest(args []string, l load) measurement {
+	return func(ctx context.Context, b *bench) (figures, error) {
 		data, remove, err := b.temp()
 		if err != nil {
 			return nil, err
@@ -154,150 +134,133 @@ func analyze(ctx context.Context, b *bench, swapped bool) (figures, figures, err
 			return nil, err
 		}
 		defer p.stop()
-		m, err := b.load(ctx, p, batches)
+		l.Address, l.PIDs, l.Cold, l.Warm = p.address, []int{p.pid}, b.cold, b.warm
+		m, err := b.send(ctx, l)
 		if err != nil {
 			return nil, err
 		}
-		if drains {
-			d, err := b.drained(ctx, p)
+		if len(args) > 0 && args[0] == "run" {
+			if _, m.End, err = drained(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+		return figures{cold: m.Cold.rate(), warm: m.Warm.rate(), cpu: m.Warm.CPU, p50: m.Warm.P50, p99: m.Warm.P99,
+			rate: m.rate(), loadCPU: m.LoadCPU}, nil
+	}
+}
+
+// latency measures single records over few and many connections.
+func latency(args []string) measurement {
+	return func(ctx context.Context, b *bench) (figures, error) {
+		all := figures{}
+		for _, n := range []int{1, 16, 128} {
+			f, err := ingest(args, load{Records: 1, Connections: n})(ctx, b)
 			if err != nil {
 				return nil, err
 			}
-			m.End = d.end
+			all[per(p50, n)], all[per(p99, n)] = f[p50], f[p99]
 		}
-		return figures{rate: m.rate()}, nil
+		return all, nil
 	}
-	return inTurn(swapped,
-		func() (figures, error) { return measure(pool(2), true) },
-		func() (figures, error) { return measure(distributor, false) })
 }
 
-// bySize compares what a drained record costs with pools of different sizes.
-func bySize(ctx context.Context, b *bench, swapped bool) (figures, figures, error) {
+// bySize measures what a drained record costs with pools of different sizes.
+func bySize(ctx context.Context, b *bench) (figures, error) {
+	all := figures{}
 	sizes := []int{1, 10, 50, 200}
-	all, mean := figures{}, figures{}
-	sum := 0.0
-	for i := range sizes {
-		n := sizes[i]
-		if swapped {
-			n = sizes[len(sizes)-1-i]
-		}
-		d, err := b.drain(ctx, pool(n), nil)
+	for _, n := range sizes {
+		f, err := backlog(pool(n), nil)(ctx, b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%d analyzers: %w", n, err)
+			return nil, fmt.Errorf("%d analyzers: %w", n, err)
 		}
-		all[perSize(n)] = d.cpu
-		sum += d.cpu
+		all[per(cpu, n)] = f[cpu]
+		all[mean] += f[cpu] / float64(len(sizes))
 	}
-	for metric := range all {
-		mean[metric] = sum / float64(len(sizes))
-	}
-	return all, mean, nil
+	return all, nil
 }
 
-// workAPI compares analyzers in another process with those in the same.
-func workAPI(ctx context.Context, b *bench, swapped bool) (figures, figures, error) {
-	measure := func(args, more []string) (figures, error) {
-		d, err := b.drain(ctx, args, more)
-		return figures{cpu: d.cpu, rate: d.rate}, err
-	}
-	return inTurn(swapped,
-		func() (figures, error) { return measure(distributor, append([]string{"analyze"}, analyzers(4)...)) },
-		func() (figures, error) { return measure(pool(4), nil) })
-}
-
-// drainRate compares the rate of draining a backlog with the rate of its ingest.
-func drainRate(ctx context.Context, b *bench, _ bool) (figures, figures, error) {
-	d, err := b.drain(ctx, pool(2), nil)
-	return figures{rate: d.rate}, figures{rate: d.ingest}, err
-}
-
-// drainage is what working off a backlog took.
-type drainage struct {
-	ingest float64 // records per second while the backlog was stored
-	rate   float64 // records per second while it was drained
-	cpu    float64 // microseconds per record of all processes
-	end    time.Time
-}
-
-// drain stores a backlog, restarts the server, and waits until the backlog is analyzed. With more arguments it starts
-// analyzers in a process beside the server.
-func (b *bench) drain(ctx context.Context, args, more []string) (d drainage, err error) {
-	data, remove, err := b.temp()
-	if err != nil {
-		return d, err
-	}
-	defer remove()
-	p, err := b.start(ctx, distributor, data)
-	if err != nil {
-		return d, err
-	}
-	l := batches
-	l.Address, l.Cold, l.Warm, l.Limit = p.address, b.cold, time.Hour, b.backlog
-	m, err := b.send(ctx, l)
-	p.stop()
-	if err != nil {
-		return d, err
-	}
-	if p, err = b.start(ctx, args, data); err != nil {
-		return d, err
-	}
-	defer p.stop()
-	processes := []*process{p}
-	if more != nil {
-		a, err := b.start(ctx, append(more, "--distributor", "http://"+p.address), "")
+// backlog measures how a server drains records that were stored before it started. With more arguments, analyzers in a
+// process beside the server drain them.
+func backlog(args, more []string) measurement {
+	return func(ctx context.Context, b *bench) (figures, error) {
+		data, remove, err := b.temp()
 		if err != nil {
-			return d, err
+			return nil, err
 		}
-		defer a.stop()
-		processes = append(processes, a)
+		defer remove()
+		p, err := b.start(ctx, distributor, data)
+		if err != nil {
+			return nil, err
+		}
+		l := batches
+		l.Address, l.Warm, l.Limit = p.address, time.Hour, b.backlog
+		m, err := b.send(ctx, l)
+		p.stop()
+		if err != nil {
+			return nil, err
+		}
+		if p, err = b.start(ctx, args, data); err != nil {
+			return nil, err
+		}
+		defer p.stop()
+		processes := []*process{p}
+		if more != nil {
+			a, err := b.start(ctx, append(slices.Clip(more), "--distributor", "http://"+p.address), "")
+			if err != nil {
+				return nil, err
+			}
+			defer a.stop()
+			processes = append(processes, a)
+		}
+		f, _, err := drained(ctx, processes...)
+		if err != nil {
+			return nil, err
+		}
+		if f[found] < float64(b.backlog)/2 {
+			return nil, fmt.Errorf("only %.0f of %d records were left at the first look; make the backlog larger", f[found], b.backlog)
+		}
+		f[rate] = m.rate()
+		return f, nil
 	}
-	d, err = b.drained(ctx, processes...)
-	d.ingest = m.rate()
-	return d, err
 }
 
-// drained waits until no record waits or is in flight at the first of some processes. It measures from the first look on: a
-// process that has just started is done with that by then.
-func (b *bench) drained(ctx context.Context, processes ...*process) (d drainage, err error) {
+// drained waits until no record waits or is in flight at the first of the processes, and returns when that was. The figures
+// count from the first look on, so that they leave out the start of the processes.
+func drained(ctx context.Context, processes ...*process) (f figures, end time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	client, err := emitter.NewClient("http://"+processes[0].address, emitter.ClientOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return d, err
+		return nil, end, err
 	}
 	defer client.Close()
 	var pids []int
 	for _, p := range processes {
 		pids = append(pids, p.pid)
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
 	var began time.Time
 	var records, before float64
 	for {
 		s, err := client.ServerStats(ctx)
 		if err != nil {
-			return d, err
+			return nil, end, err
 		}
-		d.end = time.Now()
+		end = time.Now()
 		used, err := cpuMicros(pids)
 		if err != nil {
-			return d, err
+			return nil, end, err
 		}
 		left := float64(s.Depth + s.InFlight)
 		if began.IsZero() {
-			began, records, before = d.end, left, used
+			began, records, before = end, left, used
 		}
 		if left == 0 {
-			d.rate = records / d.end.Sub(began).Seconds()
-			d.cpu = (used - before) / records
-			return d, nil
+			return figures{drain: records / end.Sub(began).Seconds(), cpu: (used - before) / records, found: records}, end, nil
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			return d, errors.New("the analyzers did not drain the backlog within 5 minutes")
+			return nil, end, errors.New("the analyzers did not drain the queue within 5 minutes")
 		}
 	}
 }
