@@ -17,7 +17,7 @@ import (
 	"github.com/sluicehq/sluice/emitter"
 )
 
-// load says what a generator process sends, where, and how long.
+// load describes what a generator process sends, to which server, and how long.
 type load struct {
 	Records     int // in a post
 	Size        int // least bytes of a record; 0 is what the generator of emitters makes, about 228
@@ -53,7 +53,7 @@ func (w window) rate() float64 { return float64(w.Records) / w.Seconds }
 // maxBodyMemory bounds the bodies of all connections together, in bytes. It allows at least three of 5 MB for each of 4.
 const maxBodyMemory = 64 << 20
 
-// generateLoad reads a load as JSON, sends it, and writes what it measured as JSON. It does nothing else while it sends:
+// generateLoad reads a load as JSON, sends it, and writes the measurements as JSON. It does nothing else while it sends:
 // on the machine under test, every microsecond of the generator is one that the server does not have.
 func generateLoad(ctx context.Context, in io.Reader, out io.Writer) error {
 	var l load
@@ -191,7 +191,7 @@ func (s *sender) run(l load, start time.Time, claimed *atomic.Int64) error {
 	}
 }
 
-// receive reads one answer, which must say that every record was accepted.
+// receive reads one answer, which must report every record as accepted.
 func (s *sender) receive() error {
 	for n := 0; ; {
 		got, err := s.conn.Read(s.buf[n:])
@@ -206,7 +206,7 @@ func (s *sender) receive() error {
 		case missing > len(s.buf)-n:
 			return fmt.Errorf("an answer of more than %d bytes", len(s.buf))
 		case missing == 0 && !bytes.HasPrefix(body, s.accepted):
-			return fmt.Errorf("answer %q, want one that starts with %s", body, s.accepted)
+			return fmt.Errorf("answer %q must start with %s", body, s.accepted)
 		case missing == 0:
 			return nil
 		}
@@ -223,7 +223,7 @@ var (
 // be 200, and the length must be given in a header.
 func parseAnswer(b []byte) (body []byte, missing int, err error) {
 	if n := min(len(b), len(statusOK)); !bytes.Equal(b[:n], statusOK[:n]) {
-		return nil, 0, fmt.Errorf("want status 200, got %q", b[:min(len(b), 512)])
+		return nil, 0, fmt.Errorf("the status must be 200: %q", b[:min(len(b), 512)])
 	}
 	head, body, ended := bytes.Cut(b, headEnd)
 	if !ended {

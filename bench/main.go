@@ -45,12 +45,18 @@ func run(ctx context.Context, args []string) error {
 	role := flags.String("role", "", "floor: serve as the floor, with data in -dir; load: send the load that is described on stdin")
 	flags.Parse(args)
 	switch *role {
+	case "":
 	case "floor":
 		return serveFloor(ctx, b.dir)
 	case "load":
 		// More threads would spin while they wait for answers, and take that time from the server.
 		runtime.GOMAXPROCS(max(runtime.NumCPU()/2, 1))
 		return generateLoad(ctx, os.Stdin, os.Stdout)
+	default:
+		return fmt.Errorf("no role %q; there are floor and load", *role)
+	}
+	if *rounds < 1 {
+		return fmt.Errorf("-rounds is %d, must be at least 1", *rounds)
 	}
 	selected, err := choose(*only)
 	if err != nil {
@@ -60,7 +66,8 @@ func run(ctx context.Context, args []string) error {
 	if *asJSON {
 		out = os.Stderr // for people who wait for the JSON
 	}
-	fmt.Fprintf(out, "%d rounds, each side in turn, warm windows of %v; figures and ratios are medians over the rounds\n", *rounds, b.warm)
+	fmt.Fprintf(out, "%d rounds, each side in turn, warm windows of %v; figures and ratios are medians over the rounds,\n"+
+		"and best is the ratio of the best round of each side\n", *rounds, b.warm)
 	var all, missed []row
 	for _, s := range selected {
 		var ours, base []figures

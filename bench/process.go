@@ -67,7 +67,7 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// start runs sluice with some arguments, or the floor where there are none, on the data in a folder.
+// start runs sluice with the arguments, or the floor if they are nil, on the data in a folder.
 func (b *bench) start(ctx context.Context, args []string, data string) (*process, error) {
 	if args == nil {
 		self, err := os.Executable()

@@ -29,15 +29,15 @@ type measurement func(ctx context.Context, b *bench) (figures, error)
 type scenario struct {
 	name, about string
 	ours        measurement
-	base        measurement // nil where ours measures both sides
+	base        measurement // nil if ours measures both sides
 	bounds      []bound
 }
 
-// bound is what is wanted of the median ratio of a metric, ours to base. Zero is no bound.
+// bound limits the median ratio of a metric, ours to base. Zero is no limit.
 type bound struct {
 	metric   string
 	min, max float64
-	over     string // metric of the base, where it has another name
+	over     string // metric of the base, if it has another name
 }
 
 const (
