@@ -124,6 +124,7 @@ var (
 	ErrUnavailable  = errors.New("queue unavailable")
 	ErrLeaseExpired = errors.New("lease expired or unknown") // somebody else may have the batch by now
 	ErrNotFound     = errors.New("not found")
+	ErrDamaged      = errors.New("damaged on disk") // the records of a dead letter can't be read any more
 )
 
 // FullError says which limit keeps a batch out. Nothing of it was stored.

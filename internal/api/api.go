@@ -228,6 +228,9 @@ func failFor(w http.ResponseWriter, err error) {
 		fail(w, http.StatusConflict, body)
 	case errors.Is(err, queue.ErrNotFound):
 		fail(w, http.StatusNotFound, body)
+	case errors.Is(err, queue.ErrDamaged):
+		body.Hint = "drop it; the log says where a copy of the damaged bytes is"
+		fail(w, http.StatusGone, body)
 	case isFull:
 		body.Limit, body.Hint = map[string]int64{full.Limit: full.Bound}, full.Hint
 		pushBack(w, body)

@@ -173,9 +173,9 @@ func space(f Facts) []Finding {
 		return values(warn(topic, "make room, or set max_bytes so that the queue is full before the disk is", "%s; at %s records are pushed back", text, words.Bytes(n.MinFree)))
 	case d.Free < 2*n.MaxBytes+n.MinFree:
 		return values(warn(topic, fmt.Sprintf("set max_bytes to %s, or make room", words.Bytes(max((d.Free-n.MinFree)/2, 0))),
-			"%s; waiting batches may take max_bytes (%s) and dead letters as much again, so that the disk is full before the queue is", text, words.Bytes(n.MaxBytes)))
+			"%s; the files of the queue may take twice max_bytes (%s), and dead letters come on top, so that the disk may be full before the queue is", text, words.Bytes(n.MaxBytes)))
 	}
-	return values(ok(topic, "%s; max_bytes (%s) fits twice, for waiting batches and for dead letters", text, words.Bytes(n.MaxBytes)))
+	return values(ok(topic, "%s; max_bytes (%s) fits twice, which is what the files of the queue may take", text, words.Bytes(n.MaxBytes)))
 }
 
 func inodes(f Facts) []Finding {

@@ -63,7 +63,7 @@ func (q *Queue) open() error {
 		for _, old := range []string{"jetstream", "journal"} {
 			if _, err := os.Stat(filepath.Join(q.o.Dir, old)); err == nil {
 				return &FormatError{Path: filepath.Join(q.o.Dir, old), What: "the data folder belongs to a version of Sluice that stored batches in JetStream",
-					Hint: "let that version analyze what is left (sluice run until its depth is 0), then delete the folder; or choose another one with --data"}
+					Hint: "let that version analyze what is left (sluice run until its depth is 0), and decide about its dead letters, then delete the folder; or choose another one with --data"}
 			}
 		}
 		var err error

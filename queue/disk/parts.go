@@ -254,6 +254,9 @@ type damagedError struct{ what string }
 
 func (e *damagedError) Error() string { return "damaged on disk: " + e.what }
 
+// Unwrap returns queue.ErrDamaged.
+func (e *damagedError) Unwrap() error { return queue.ErrDamaged }
+
 // readEntry reads the payload of a stored batch.
 func (q *Queue) readEntry(e *entry) (data []byte, err error) {
 	for try := 0; ; try++ {

@@ -141,6 +141,11 @@ func (q *Queue) commitPuts(requests []*putRequest) {
 func (q *Queue) addTo(g *group, r *putRequest) error {
 	for _, e := range r.copies {
 		data, err := q.readEntry(e)
+		if err != nil { // its segment stays as it is
+			q.mu.Lock()
+			e.seg.damaged = true
+			q.mu.Unlock()
+		}
 		if err == nil {
 			err = g.add(e.header, func(b []byte) ([]byte, error) { return append(b, data...), nil })
 		}
@@ -168,7 +173,7 @@ func (q *Queue) addTo(g *group, r *putRequest) error {
 		return queue.ErrClosed
 	}
 	if free := q.free(); free >= 0 && free < q.minFree {
-		return q.diskFull(free)
+		return q.diskFull(q.minFree, free)
 	}
 	for _, b := range r.batches {
 		h := header{kind: kindBatch, records: uint32(b.Len()), size: uint32(b.Size()), accepted: b.Accepted.UnixNano()}
@@ -189,8 +194,8 @@ func (q *Queue) addTo(g *group, r *putRequest) error {
 	return nil
 }
 
-func (q *Queue) diskFull(free int64) error {
-	return &queue.FullError{Limit: "min_free_bytes", Bound: q.minFree, Now: max(free, 0), Hint: "make room on the disk of " + q.o.Dir}
+func (q *Queue) diskFull(wanted, free int64) error {
+	return &queue.FullError{Limit: "min_free_bytes", Bound: wanted, Now: max(free, 0), Hint: "make room on the disk of " + q.o.Dir}
 }
 
 // write makes a group durable, or says what to answer.
@@ -214,7 +219,7 @@ func (q *Queue) write(g *group) error {
 	}
 	if err != nil {
 		if noSpace(err) {
-			return q.diskFull(0)
+			return q.diskFull(max(q.minFree, int64(len(g.b))), 0)
 		}
 		q.fail("storing failed: " + err.Error())
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
