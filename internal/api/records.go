@@ -37,7 +37,7 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 	res, err := s.Distributor.Take(ctx, format, r.Header.Get("Content-Encoding"), r.ContentLength, patient)
 	patient.done()
 	if err != nil {
-		s.refuse(w, r, res, err)
+		s.refuse(w, r, err)
 		return
 	}
 	if res.Rejected == 0 && res.Accepted > 0 { // nearly always
@@ -101,22 +101,14 @@ func refuseBody(w http.ResponseWriter, r *http.Request, status int, e remote.Err
 	fail(w, status, e)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, res distributor.Result, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if large, ok := errors.AsType[*distributor.TooLargeError](err); ok {
 		refuseBody(w, r, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
 			Limit: map[string]int64{"max_body_bytes": large.Limit}, Hint: "send smaller bodies"})
 		return
 	}
 	if over, ok := errors.AsType[*distributor.OverloadError](err); ok {
-		if res.Accepted == 0 {
-			failFor(w, over)
-			return
-		}
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		answer(w, http.StatusServiceUnavailable, recordsAnswer{
-			Accepted: res.Accepted, Rejected: res.Rejected, Errors: []distributor.Rejection{}, Error: err.Error(),
-			Hint: "the first `accepted` good records are stored; send only what follows them",
-		})
+		failFor(w, over)
 		return
 	}
 	if errors.Is(err, distributor.ErrEncoding) {

@@ -66,7 +66,7 @@ type Config struct {
 	Queue       jetstream.Options
 	HistoryDays int // days for which the arrivals per second are kept besides today; 0 means none
 
-	Intake    distributor.Options // Committers is Queue.Partitions
+	Intake    distributor.Options
 	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
 	Handler   HandlerConfig
 	Preset    string            // the name of the autoscaler's preset
@@ -133,7 +133,6 @@ func (c *Config) fill() {
 	if intake.MaxBatchBytes == 0 {
 		intake.MaxBatchBytes = min(distributor.Options{}.WithDefaults().MaxBatchBytes, c.Queue.MaxBatchBytes())
 	}
-	intake.Committers = c.Queue.Partitions
 	intake = intake.WithDefaults()
 	if c.Intake.Hold < 0 {
 		intake.Hold = c.Intake.Hold

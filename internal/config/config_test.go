@@ -149,7 +149,7 @@ func TestDefaults(t *testing.T) {
 	if c.MemoryLimit != 200_000_000 || c.MaxIdleConnections != 2000 || c.Handler.SleepPerRecord != 10*time.Millisecond {
 		t.Errorf("defaults: memory %d, idle %d, sleep %v", c.MemoryLimit, c.MaxIdleConnections, c.Handler.SleepPerRecord)
 	}
-	if c.Queue.Lease != 30*time.Second || c.Intake.Hold != time.Second || c.Intake.MaxBatchBytes != 1<<20 || c.Intake.Committers != 4 {
+	if c.Queue.Lease != 30*time.Second || c.Intake.Hold != time.Second || c.Intake.MaxBatchBytes != 1<<20 {
 		t.Errorf("defaults of the rooms: %+v, %+v", c.Queue, c.Intake)
 	}
 	if c.Queue.Logger != nil || c.Analyzer.Logger != nil || c.Analyzer.Name != "" || c.Queue.MinFreeBytes != 0 || c.Autoscale.ObserveTimeout != 0 {
@@ -266,8 +266,8 @@ func TestZeroMeansZero(t *testing.T) {
 
 func TestDefaultsFollowOtherSettings(t *testing.T) {
 	c := mustLoad(t, sources{args: []string{"--max-bytes=4MiB", "--max-attempts=1", "--retry-delay=5m", "--max-body-bytes=1GiB", "--partitions=8"}})
-	if want := (4 << 20) / 8 / 3; c.Intake.MaxBatchBytes != want || c.Intake.MaxRecordBytes != want || c.Intake.Committers != 8 {
-		t.Errorf("batch of %d bytes, record of %d, %d committers; want %d, %d, 8", c.Intake.MaxBatchBytes, c.Intake.MaxRecordBytes, c.Intake.Committers, want, want)
+	if want := (4 << 20) / 8 / 3; c.Intake.MaxBatchBytes != want || c.Intake.MaxRecordBytes != want {
+		t.Errorf("batch of %d bytes, record of %d; want %d and %d", c.Intake.MaxBatchBytes, c.Intake.MaxRecordBytes, want, want)
 	}
 	if r := c.Queue.Retry; r.SplitAfter != 1 || r.MaxDelay != 5*time.Minute {
 		t.Errorf("retry %+v", r)
