@@ -60,7 +60,12 @@ type window struct {
 	from, to int // what is in buf
 }
 
-func (w *window) bytes() []byte { return w.buf.b[w.from:w.to] }
+func (w *window) bytes() []byte {
+	if w.buf == nil { // nothing was read, because the body is empty
+		return nil
+	}
+	return w.buf.b[w.from:w.to]
+}
 
 // fill reads until the buffer is full or the body ends, and says which of the two it was. A buffer from whose content
 // nothing could be used is replaced by a larger one, so that memory is claimed only as the body proves to be that long: a

@@ -221,9 +221,8 @@ func (u *upload) read(ctx context.Context, encoding string, size int64, body io.
 		return err
 	}
 	compressed := u.window
-	var packed []byte
+	packed := compressed.bytes()
 	if compressed.buf != nil {
-		packed = compressed.bytes()
 		defer func() {
 			u.claim.shrink(len(compressed.buf.b))
 			compressed.free()
