@@ -67,7 +67,7 @@ type Config struct {
 	HistoryDays int // days for which the arrivals per second are kept besides today; 0 means none
 
 	Intake    distributor.Options
-	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
+	Analyzer  analyzer.Options // Size and Remote are for the caller to set
 	Handler   HandlerConfig
 	Preset    string            // the name of the autoscaler's preset
 	Autoscale autoscale.Options // Policy is for the caller to set
