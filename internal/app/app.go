@@ -60,7 +60,7 @@ type Options struct {
 type App struct {
 	o        Options
 	log      *slog.Logger
-	listener net.Listener
+	listener api.Listener
 	tokens   *access.Tokens // nil where everybody may ask
 	queue    *jetstream.Queue
 	results  *results.Store
@@ -138,7 +138,7 @@ func (a *App) listen() error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; want an address like :8000 or 127.0.0.1:8000", addr, err)
 	}
-	a.listener = l
+	a.listener = api.Listener{TCPListener: l.(*net.TCPListener)} // listening on "tcp" makes no other
 	return nil
 }
 
@@ -336,7 +336,7 @@ func (a *App) close() {
 	if a.remote != nil {
 		a.remote.Close()
 	}
-	if a.listener != nil {
+	if a.listener.TCPListener != nil {
 		a.listener.Close() // closed already after Run
 	}
 }
