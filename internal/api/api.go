@@ -98,7 +98,7 @@ func (s *Server) routes() {
 		s.routed = append(s.routed, pattern)
 	}
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
-	handle("POST /v1/records", s.Distributor != nil, s.unlessStopped(s.postRecords))
+	handle("POST "+recordsPath, s.Distributor != nil, s.unlessStopped(s.postRecords))
 	handle("POST /v1/leases", q, s.unlessStopped(s.postLeases))
 	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
@@ -159,8 +159,19 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	fail(w, http.StatusNotFound, remote.Error{Message: "no such path: " + r.Method + " " + r.URL.Path, Hint: "GET / lists them"})
 }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// recordsPath is where records are sent.
+const recordsPath = "/v1/records"
+
+// ServeHTTP answers one request. What most requests ask for is found without the mux.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.Distributor != nil && r.URL.Path == recordsPath && r.Method == http.MethodPost {
+		if !s.stopped(w) {
+			s.postRecords(w, r)
+		}
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
 // Stop ends the requests that only wait, and refuses records and leases from now on. Everything else is still answered. It must be
 // called once at most.
@@ -169,13 +180,21 @@ func (s *Server) Stop() { close(s.stop) }
 // unlessStopped refuses what would start new work.
 func (s *Server) unlessStopped(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-s.stop:
-			w.Header().Set("Connection", "close")
-			pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
-		default:
+		if !s.stopped(w) {
 			h(w, r)
 		}
+	}
+}
+
+// stopped says whether the server was told to stop, and if so answers that.
+func (s *Server) stopped(w http.ResponseWriter) bool {
+	select {
+	case <-s.stop:
+		w.Header().Set("Connection", "close")
+		pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
+		return true
+	default:
+		return false
 	}
 }
 
