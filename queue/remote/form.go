@@ -39,7 +39,7 @@ const formMagic = "SLW\x01"
 const (
 	maxToken  = 1 << 10
 	maxStored = 2 * sluice.MaxBatchBytes // the most that a batch may take as stored
-	bigStored = 4 << 20                  // what a header says beyond this is believed as it arrives
+	bigStored = 512 << 10                // what a header says beyond this is believed as it arrives
 )
 
 // ErrForm says that an answer is not the [StoredForm] that this program reads.
