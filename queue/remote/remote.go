@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice"
@@ -25,11 +26,24 @@ type LeaseRequest struct {
 	Analyzer    string  `json:"analyzer"`
 	MaxBatches  int     `json:"max_batches"`  // at least 1; missing means 1
 	WaitSeconds float64 `json:"wait_seconds"` // how long to wait for the first batch; at most 60
+
+	// Analyzers share a request: at most one batch for each time a name is in it. Analyzer and MaxBatches do not count then.
+	Analyzers []string `json:"analyzers,omitempty"`
+	// Acks are tokens of batches that are done, all of their records. A request with some does not wait for batches, and
+	// MaxBatches may be 0.
+	Acks []string `json:"acks,omitempty"`
 }
 
 // LeaseAnswer is the answer to it.
 type LeaseAnswer struct {
-	Leases []Lease `json:"leases"`
+	Leases []Lease   `json:"leases"`
+	Acks   []Outcome `json:"acks,omitempty"` // for each of the request's acks, in their order
+}
+
+// Outcome is what became of one of several things that were asked for.
+type Outcome struct {
+	Status  int    `json:"status"`          // of HTTP, as if asked for alone: 200, or 409 where the lease is over
+	Message string `json:"error,omitempty"` // for people
 }
 
 // Lease is one leased batch.
@@ -90,8 +104,10 @@ type Client struct {
 	// Token says what to send as bearer token with each request. Nil sends none. It must be set before the first request.
 	Token func() string
 
-	base string
-	http *http.Client
+	base    string
+	http    *http.Client
+	stored  atomic.Bool // the last answer with leases was in the stored form
+	sharing sharing
 }
 
 // NewClient makes a client for the distributor at an http or https URL.
@@ -106,28 +122,30 @@ func NewClient(base string) (*Client, error) {
 	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}}, nil
 }
 
-// Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close waits for requests that calls have left behind, and lets go of idle connections. No call may be under way.
+func (c *Client) Close() {
+	c.sharing.ended.Wait()
+	c.http.CloseIdleConnections()
+}
 
 // slack is how much longer than it should take an answer is waited for.
 const slack = 10 * time.Second
 
 // Lease asks for batches; see [queue.Leaser].
 func (c *Client) Lease(ctx context.Context, r queue.Request) ([]queue.Lease, error) {
-	var answer LeaseAnswer
-	ctx, cancel := context.WithTimeout(ctx, r.Wait+slack)
-	defer cancel()
-	req := LeaseRequest{Analyzer: r.Analyzer, MaxBatches: max(r.Max, 1), WaitSeconds: r.Wait.Seconds()}
-	if err := c.Call(ctx, http.MethodPost, "/v1/leases", req, &answer); err != nil {
-		return nil, err
-	}
-	leases := make([]queue.Lease, len(answer.Leases))
-	for i, l := range answer.Leases {
-		leases[i] = queue.Lease{
-			Token: l.Token, Attempt: l.Attempt, Expires: time.Now().Add(seconds(l.Seconds)), Batch: batchOf(l),
+	most := max(r.Max, 1)
+	if c.stored.Load() && most <= maxSharedLeases {
+		p := &part{analyzer: r.Analyzer, max: most}
+		if err := c.share(ctx, p); err != nil || len(p.leases) > 0 || r.Wait <= 0 {
+			return p.leases, err
 		}
 	}
-	return leases, nil
+	ctx, cancel := context.WithTimeout(ctx, r.Wait+slack)
+	defer cancel()
+	var leases []queue.Lease
+	req := LeaseRequest{Analyzer: r.Analyzer, MaxBatches: most, WaitSeconds: r.Wait.Seconds()}
+	_, err := c.lease(ctx, req, nil, func(l queue.Lease) { leases = append(leases, l) })
+	return leases, err
 }
 
 func batchOf(l Lease) *sluice.Batch {
@@ -153,6 +171,13 @@ func (c *Client) Extend(ctx context.Context, token string) (time.Time, error) {
 
 // Ack completes a batch; see [queue.Leaser].
 func (c *Client) Ack(ctx context.Context, token string, failed ...queue.Failure) error {
+	if len(failed) == 0 && token != "" && c.stored.Load() {
+		return c.share(ctx, &part{token: token})
+	}
+	return c.ackAlone(ctx, token, failed...)
+}
+
+func (c *Client) ackAlone(ctx context.Context, token string, failed ...queue.Failure) error {
 	var req AckRequest
 	for _, f := range failed {
 		req.Failed = append(req.Failed, failureOf(f))
@@ -216,20 +241,43 @@ func (e *StatusError) Error() string {
 // success becomes a [*StatusError], wrapped in queue.ErrLeaseExpired, queue.ErrNotFound or queue.ErrUnavailable where it means
 // that; so does a distributor that can't be reached.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
+	var body []byte
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
 			return err
 		}
-		body = bytes.NewReader(b)
+		body = b
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	resp, err := c.do(ctx, method, path, body, "")
 	if err != nil {
 		return err
 	}
-	if in != nil {
+	defer done(resp)
+	if out != nil {
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	if err != nil {
+		return c.unread(err)
+	}
+	return nil
+}
+
+// do makes a request, with a body of JSON where there is one, and returns an answer that is a success.
+func (c *Client) do(ctx context.Context, method, path string, body []byte, accept string) (*http.Response, error) {
+	var in io.Reader // not a nil *bytes.Reader
+	if body != nil {
+		in = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, in)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	if c.Token != nil {
 		req.Header.Set("Authorization", "Bearer "+c.Token())
@@ -239,21 +287,23 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // without the method and the URL, which say nothing new
 		}
-		return fmt.Errorf("%w: distributor %s: %w", queue.ErrUnavailable, c.base, err)
+		return nil, fmt.Errorf("%w: distributor %s: %w", queue.ErrUnavailable, c.base, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return refusal(resp)
+		defer done(resp)
+		return nil, refusal(resp)
 	}
-	if out == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-	} else {
-		err = json.NewDecoder(resp.Body).Decode(out)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: distributor %s: reading the answer: %w", queue.ErrUnavailable, c.base, err)
-	}
-	return nil
+	return resp, nil
+}
+
+func (c *Client) unread(err error) error {
+	return fmt.Errorf("%w: distributor %s: reading the answer: %w", queue.ErrUnavailable, c.base, err)
+}
+
+// done lets go of an answer. A connection serves the next request only where the answer was read to its end.
+func done(resp *http.Response) {
+	io.CopyN(io.Discard, resp.Body, 64<<10)
+	resp.Body.Close()
 }
 
 // notFoundError is an answer 404. Its text says already what was not found.
@@ -271,13 +321,5 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(text, &e.Body) != nil {
 		e.Body.Message = fmt.Sprintf("status %d: %.200s", resp.StatusCode, text)
 	}
-	switch {
-	case resp.StatusCode == http.StatusConflict:
-		return fmt.Errorf("%w: %w", queue.ErrLeaseExpired, e)
-	case resp.StatusCode == http.StatusNotFound:
-		return &notFoundError{e}
-	case resp.StatusCode >= 500, resp.StatusCode == http.StatusUnauthorized: // tokens are exchanged while everything runs
-		return fmt.Errorf("%w: %w", queue.ErrUnavailable, e)
-	}
-	return e
+	return errorOf(e)
 }
