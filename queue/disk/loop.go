@@ -172,5 +172,7 @@ func (q *Queue) move(s *segment) bool {
 		}
 		open = open[n:]
 	}
-	return true
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return s.open == 0
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,16 +137,18 @@ func (q *Queue) commitPuts(requests []*putRequest) {
 
 // addTo adds what a request stores to the group, or says why it can't be stored.
 func (q *Queue) addTo(g *group, r *putRequest) error {
-	for _, e := range r.copies {
-		data, err := q.readEntry(e)
-		if err == nil {
-			err = g.add(e.header, func(b []byte) ([]byte, error) { return append(b, data...), nil })
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(r.copies) > 0 {
+	if r.copies != nil {
+		r.copies = slices.DeleteFunc(r.copies, func(e *entry) bool {
+			data, err := q.readEntry(e)
+			if err != nil { // it stays where it is, and the others must not
+				q.reportDamage(damage{s: e.seg, from: e.off, to: e.off + e.total(), why: err.Error(), batches: 1, records: -1})
+				return true
+			}
+			h := e.header
+			h.kind = kindCopy
+			g.add(h, func(b []byte) ([]byte, error) { return append(b, data...), nil })
+			return false
+		})
 		return nil
 	}
 	if r.probe { // a segment of its own shows all that storing needs
