@@ -136,7 +136,6 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 	_, err = s.f.WriteAt(g.b, off)
 	poisoned := err != nil && !noSpace(err)
 	if err == nil && durable {
-		// After a failed sync the operating system may take pages for clean that the disk does not have.
 		err = l.sync(s)
 		poisoned = err != nil
 	}
@@ -159,24 +158,21 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 	return s, off, nil
 }
 
-// sync makes a segment durable, and its name.
+// sync makes a segment durable, and its name. A segment that could not be synced is sealed: the operating system may take
+// pages for clean that the disk does not have.
 func (l *log) sync(s *segment) error {
-	if err := s.f.Sync(); err != nil {
-		return err
-	}
 	l.mu.Lock()
 	newName := l.newName
 	l.mu.Unlock()
-	if !newName {
-		return nil
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return err
+	err := s.f.Sync()
+	if err == nil && newName {
+		err = l.fs.SyncDir(l.dir)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.newName = false
-	return nil
+	s.sealed = s.sealed || err != nil
+	l.newName = l.newName && err != nil
+	return err
 }
 
 // seal keeps a segment from being written again.

@@ -370,7 +370,6 @@ func (q *Queue) syncNotes() bool {
 		return ok
 	}
 	if err := q.noteLog.sync(s); err != nil {
-		q.noteLog.seal(s)
 		q.log.Error("notes not synced; writing them anew", "path", s.path, "error", err)
 		q.mu.Lock()
 		q.notesBroken, q.noteError = true, err.Error()

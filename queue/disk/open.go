@@ -101,7 +101,6 @@ func (q *Queue) open() error {
 	if s := q.data.last(); s != nil {
 		q.data.newName = true
 		if err := q.data.sync(s); err != nil {
-			q.data.seal(s)
 			q.log.Error("last segment not synced", "segment", s.path, "error", err)
 		}
 	}
