@@ -18,9 +18,10 @@ type log struct {
 	fs      fileSystem
 	dir     string
 	ending  string
-	limit   int64         // a segment that is this long is followed by another
-	reserve int64         // zeros written ahead of the entries, so that a full disk leaves this much to write
-	ordinal atomic.Uint64 // of the next entry
+	limit   int64                // a segment that is this long is followed by another
+	check   func(*segment) error // nil, or what must hold after a write, else it does not count
+	reserve int64                // zeros written ahead of the entries, so that a full disk leaves this much to write
+	ordinal atomic.Uint64        // of the next entry
 
 	mu      sync.Mutex
 	segs    []*segment // ascending; entries are appended to the last one unless it is sealed
@@ -137,6 +138,9 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 	poisoned := err != nil && !noSpace(err)
 	if err == nil && durable {
 		err = l.sync(s)
+	}
+	if err == nil && l.check != nil {
+		err = l.check(s)
 		poisoned = err != nil
 	}
 	if err != nil { // cut back; where that fails too, the ordinal with which the next segment starts voids what is left

@@ -40,6 +40,7 @@ func Open(_ context.Context, o Options) (*Queue, error) {
 	q.data.fs, q.data.dir, q.data.ending, q.data.limit = o.files, q.dir, batchEnding, o.SegmentBytes
 	q.noteLog.fs, q.noteLog.dir, q.noteLog.ending, q.noteLog.limit = o.files, q.dir, noteEnding, math.MaxInt64
 	q.noteLog.reserve = noteReserve
+	q.data.check = q.intact
 	q.data.ordinal.Store(1)
 	q.noteLog.ordinal.Store(1)
 	q.alarm = time.AfterFunc(time.Hour, q.ring)

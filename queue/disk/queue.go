@@ -206,12 +206,7 @@ func (q *Queue) write(g *group) error {
 			durable = true // the original will be deleted
 		}
 	}
-	s, off, err := q.data.append(g, q.start(), true, durable)
-	if err == nil {
-		if err = q.intact(s); err != nil { // who knows where that was written
-			q.data.seal(s)
-		}
-	}
+	_, off, err := q.data.append(g, q.start(), true, durable)
 	if err != nil {
 		if noSpace(err) {
 			return q.diskFull(0)
