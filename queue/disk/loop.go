@@ -99,20 +99,19 @@ func (q *Queue) look() {
 // tidy deletes segments in which nothing is open, and moves what is open in others where these take too much space.
 func (q *Queue) tidy() {
 	for {
-		tail, _ := q.data.tail()
 		var closed []*segment
 		var worst *segment
-		segs := q.data.all()
+		segs := q.data.all() // the last of which is kept: it may be written to, and numbers must not be used twice
 		total := q.data.bytes()
 		q.mu.Lock()
 		live := q.n.live
-		for _, s := range segs {
-			if s == tail {
-				continue
-			}
-			if s.open == 0 {
+		for i, s := range segs {
+			switch last := i == len(segs)-1; {
+			case s.open == 0 && !last:
 				closed = append(closed, s)
-			} else if !s.damaged && (worst == nil || float64(s.live)/float64(s.size) < float64(worst.live)/float64(worst.size)) || s.unlinked {
+			case s.unlinked && s.open > 0:
+				worst = s
+			case !last && !s.damaged && (worst == nil || !worst.unlinked && s.use() < worst.use()):
 				worst = s
 			}
 		}
@@ -139,6 +138,9 @@ func (q *Queue) tidy() {
 		}
 	}
 }
+
+// use is how much of a segment is open.
+func (s *segment) use() float64 { return float64(s.live) / float64(s.size) }
 
 // move stores what is open in a segment once more, at the end of the log, and reports whether nothing is left.
 func (q *Queue) move(s *segment) bool {

@@ -230,7 +230,7 @@ func (q *Queue) start() header {
 
 // stored counts what was written.
 func (q *Queue) stored(g *group, requests []*putRequest) {
-	s, _ := q.data.tail()
+	s := q.data.last()
 	q.mu.Lock()
 	i, added := 0, 0
 	for _, r := range requests {
