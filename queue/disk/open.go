@@ -97,7 +97,7 @@ func (q *Queue) open() error {
 	m := readNotes(&q.noteLog)
 	v := &survey{q: q, m: m, bad: map[uint64]*entry{}}
 	v.run()
-	q.notesBroken = m.damaged || !m.found
+	q.notesBroken, q.notesDirty = m.damaged || !m.found, true // what the last process wrote is perhaps not synced
 	// What the last process wrote and did not sync must not be taken for safe.
 	if s := q.data.last(); s != nil {
 		q.data.newName = true
