@@ -262,8 +262,7 @@ func (v *survey) settle(s *segment) {
 	for i := range v.pending {
 		switch e := &v.pending[i]; e.kind {
 		case kindStart:
-			s.first = e.first
-			s.end = e.first
+			s.first, s.end, v.end = e.first, e.first, max(v.end, e.first)
 			if e.notes() > v.q.noteLog.ordinal.Load() {
 				v.m.damaged = true
 			}
@@ -274,6 +273,7 @@ func (v *survey) settle(s *segment) {
 			s.end, v.end = max(s.end, e.end()), max(v.end, e.end())
 			v.batch(s, e)
 		case kindCopy:
+			v.end = max(v.end, e.end())
 			v.batch(s, e)
 		}
 	}
