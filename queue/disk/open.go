@@ -351,6 +351,11 @@ func (q *Queue) recall(m *recalled, v *survey) {
 	q.lost.AddSet(&m.lost)
 	q.n.lost = int64(m.lost.Len())
 	q.lose(missing.Ranges())
+	q.known.AddSet(&m.done)
+	q.known.AddSet(&q.lost)
+	for first, e := range q.entries {
+		q.known.Add(first, e.end()-1)
+	}
 	q.n.completed = int64(m.done.Without(&m.lost).Len())
 	q.letters = m.letters
 	now := time.Now()

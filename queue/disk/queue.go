@@ -52,6 +52,7 @@ type Queue struct {
 	next        uint64 // number of the next record to be accepted
 	fresh       uint64 // number of the next record that was never leased; every record before is done, lost, or in a part
 	lost        ranges.Set
+	known       ranges.Set        // records, some behind fresh, that were not fresh when the queue opened
 	letters     uint64            // the largest ID of a dead letter
 	entries     map[uint64]*entry // batches that were leased or stand apart, by their first record
 	leases      map[uint64]*part  // by nonce
