@@ -14,6 +14,7 @@ import (
 type cursor struct {
 	seg    *segment // nil before the first
 	off    int64
+	before int64  // where the header before it ends
 	head   header // of the entry at off, where peeked
 	peeked bool
 }
@@ -39,16 +40,19 @@ func (q *Queue) peek() *header {
 				return nil
 			}
 			c.leave(q)
-			c.seg, c.off = after, 0
+			c.seg, c.off, c.before = after, 0, 0
 			continue
 		}
 		if err := c.readHeader(); err != nil {
 			w := window{f: c.seg.f, size: size}
-			to := w.find(c.off + 1)
-			q.reportDamage(damage{s: c.seg, from: c.off, to: to, why: err.Error(), batches: -1, records: -1})
+			to := w.find(c.before) // the length of the entry before may have led astray
+			if to > c.off {
+				q.reportDamage(damage{s: c.seg, from: c.off, to: to, why: err.Error(), batches: -1, records: -1})
+			}
 			c.off = to
 			continue
 		}
+		c.before = c.off + headerSize
 		if c.head.kind != kindBatch || c.head.first < fresh {
 			c.off += c.head.total()
 			continue
