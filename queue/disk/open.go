@@ -216,7 +216,11 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			hole = nil
 		}
 		if e.ordinal < ordinal {
-			q.reportDamage(damage{s: s, from: e.off, to: e.off + e.total(), why: "repeats what was before", batches: -1, records: -1})
+			q.reportDamage(damage{s: s, from: e.off, to: e.off + e.total(), why: "out of order", batches: -1, records: -1})
+			if e.kind == kindBatch || e.kind == kindCopy { // a repetition, or carried here by damage: it stands apart
+				e.kind = kindCopy
+				v.batch(s, e)
+			}
 			return
 		}
 		if len(v.pending) > 0 && e.ordinal-uint64(e.place) != v.pending[0].ordinal-uint64(v.pending[0].place) {
