@@ -148,6 +148,7 @@ type survey struct {
 	leased  uint64            // the number after the last record that was ever leased
 	end     uint64            // the number after the last record that was found
 	pending []scanned         // the group that is being read
+	holes   []damage          // before it or in it
 }
 
 func (v *survey) run() {
@@ -212,7 +213,7 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			if hole.batches = int64(e.ordinal - ordinal); e.kind == kindBatch && s.end > 0 {
 				hole.records = int64(e.first - s.end)
 			}
-			q.reportDamage(*hole)
+			v.holes = append(v.holes, *hole)
 			hole = nil
 		}
 		if e.ordinal < ordinal {
@@ -236,33 +237,48 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			hole = &damage{s: s, from: from, to: to, why: "no header", batches: -1, records: -1}
 		}
 	})
-	if last && len(v.pending) > 0 && !v.answered() { // a write that the end of the process or of power cut short
-		end, clean, ordinal = v.pending[0].off, false, v.pending[0].ordinal
-		v.pending, hole = nil, nil
+	torn := last && len(v.pending) > 0 && !v.answered()
+	if torn { // a write that the end of the process or of power cut short
+		end, ordinal = v.pending[0].off, v.pending[0].ordinal-uint64(v.pending[0].place)
+		if len(v.holes) > 0 {
+			end = v.holes[0].from
+		}
+		v.pending, v.holes, hole = nil, nil, nil
 		q.log.Info("unfinished write passed over", "segment", s.path, "offset", end)
 	}
 	v.settle(s)
-	if hole != nil {
+	switch {
+	case hole == nil:
+	case !last && ordinal != void || last && v.m.accepted >= v.end:
 		clean = false
-		if !last || v.m.accepted >= v.end { // else it is what a power cut left of a write that was not answered
-			q.reportDamage(*hole)
-		}
+		q.reportDamage(*hole)
+	default: // nobody was told that it is stored
+		torn = last
 	}
 	s.size = min(end, cut)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
+	// What is left of a write that was not answered goes, lest it be taken for damage where the next segment is lost, too.
+	if torn && s.f.Truncate(s.size) == nil {
+		s.written = s.size
+	}
 	// What is not as it was written is not written over: another segment follows.
-	s.sealed = !last || !clean || s.size != s.written
+	s.sealed = !last || !clean || s.size == 0 || s.size != s.written
 }
 
-// answered reports whether somebody was told that a record of the pending group is stored.
+// answered reports whether somebody was told that a record of the pending group is stored. Of a moved batch they were
+// not, as long as its original is there.
 func (v *survey) answered() bool {
 	return slices.ContainsFunc(v.pending, func(e scanned) bool {
-		return e.kind == kindCopy || e.kind == kindBatch && e.first <= v.m.accepted
+		return e.kind == kindCopy && len(v.found.Gaps(e.first, e.first)) > 0 || e.kind == kindBatch && e.first <= v.m.accepted
 	})
 }
 
 // settle takes over the entries of a group.
 func (v *survey) settle(s *segment) {
+	for _, d := range v.holes {
+		v.q.reportDamage(d)
+	}
+	v.holes = nil
 	for i := range v.pending {
 		switch e := &v.pending[i]; e.kind {
 		case kindStart:
