@@ -53,7 +53,7 @@ func Open(_ context.Context, o Options) (*Queue, error) {
 }
 
 // noteReserve is how much of the notes' file is written ahead: some ten thousand batches can be finished on a full disk.
-const noteReserve = 2 << 20
+var noteReserve int64 = 2 << 20 // lowered by tests
 
 func (q *Queue) open() error {
 	files := q.o.files
