@@ -14,6 +14,7 @@ import (
 type cursor struct {
 	seg    *segment // nil before the first
 	off    int64
+	before int64  // where the header before it ends
 	head   header // of the entry at off, where peeked
 	peeked bool
 }
@@ -39,16 +40,19 @@ func (q *Queue) peek() *header {
 				return nil
 			}
 			c.leave(q)
-			c.seg, c.off = after, 0
+			c.seg, c.off, c.before = after, 0, 0
 			continue
 		}
 		if err := c.readHeader(); err != nil {
 			w := window{f: c.seg.f, size: size}
-			to := w.find(c.off + 1)
-			q.reportDamage(damage{s: c.seg, from: c.off, to: to, why: err.Error(), batches: -1, records: -1})
+			to := w.find(c.before) // the length of the entry before may have led astray
+			if to > c.off {
+				q.reportDamage(damage{s: c.seg, from: c.off, to: to, why: err.Error(), batches: -1, records: -1})
+			}
 			c.off = to
 			continue
 		}
+		c.before = c.off + headerSize
 		if c.head.kind != kindBatch || c.head.first < fresh {
 			c.off += c.head.total()
 			continue
@@ -57,7 +61,7 @@ func (q *Queue) peek() *header {
 			q.miss(c.head.first)
 		}
 		q.mu.Lock()
-		if q.entries[c.head.first] != nil { // a dead letter already, because its payload is damaged
+		if q.isKnown(c.head.first) { // a dead letter already, because its payload is damaged
 			q.passed(&c.head)
 		} else {
 			c.peeked, q.oldestFresh = true, time.Unix(0, c.head.accepted)
@@ -65,6 +69,9 @@ func (q *Queue) peek() *header {
 		q.mu.Unlock()
 	}
 }
+
+// isKnown reports whether a record behind the next fresh one is not fresh. The caller holds reading.
+func (q *Queue) isKnown(n uint64) bool { return len(q.known.Gaps(n, n)) == 0 }
 
 func (c *cursor) readHeader() (err error) {
 	var b [headerSize]byte
@@ -103,12 +110,12 @@ func (q *Queue) passed(h *header) {
 	q.fresh, q.oldestFresh = h.end(), time.Time{}
 }
 
-// miss counts the records from the next fresh one up to a number as lost, but for those that are known to be. The caller
+// miss counts the records from the next fresh one up to a number as lost, but for those that are accounted for. The caller
 // holds reading.
 func (q *Queue) miss(to uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	gaps := q.lost.Gaps(q.fresh, to-1)
+	gaps := q.known.Gaps(q.fresh, to-1)
 	q.fresh = to
 	if len(gaps) == 0 {
 		return
@@ -195,32 +202,19 @@ func (q *Queue) spoiled(p *part, err error) {
 	q.keep()
 }
 
-// countFresh counts batches and bytes from the cursor on, by reading their headers. The caller holds reading and mu.
+// countFresh counts batches and bytes from the cursor on, by reading them. The caller holds reading and mu.
 func (q *Queue) countFresh() {
 	for _, s := range q.data.all() {
 		size, _ := q.data.around(s)
 		if s.number < q.cursor.seg.number {
 			continue
 		}
-		scanHeaders(s, size, func(h *header) {
-			if h.kind == kindBatch && h.first >= q.fresh && h.end() <= q.next && q.entries[h.first] == nil {
+		scan(s.f, size, func(h *scanned) {
+			if h.kind == kindBatch && h.first >= q.fresh && h.end() <= q.next && !q.isKnown(h.first) {
 				q.n.batches++
 				q.n.bytes += h.total()
 				q.n.live += h.total()
 			}
-		})
-	}
-}
-
-func scanHeaders(s *segment, size int64, visit func(*header)) {
-	w := window{f: s.f, size: size}
-	var h header
-	for off := int64(0); off < size; {
-		if !h.decode(w.read(off, headerSize)) {
-			off = w.find(off + 1)
-			continue
-		}
-		visit(&h)
-		off += h.total()
+		}, func(from, to int64) {})
 	}
 }

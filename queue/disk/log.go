@@ -18,9 +18,10 @@ type log struct {
 	fs      fileSystem
 	dir     string
 	ending  string
-	limit   int64         // a segment that is this long is followed by another
-	reserve int64         // zeros written ahead of the entries, so that a full disk leaves this much to write
-	ordinal atomic.Uint64 // of the next entry
+	limit   int64                // a segment that is this long is followed by another
+	check   func(*segment) error // nil, or what must hold after a write, else it does not count
+	reserve int64                // zeros written ahead of the entries, so that a full disk leaves this much to write
+	ordinal atomic.Uint64        // of the next entry
 
 	mu      sync.Mutex
 	segs    []*segment // ascending; entries are appended to the last one unless it is sealed
@@ -135,8 +136,10 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 	_, err = s.f.WriteAt(g.b, off)
 	poisoned := err != nil && !noSpace(err)
 	if err == nil && durable {
-		// After a failed sync the operating system may take pages for clean that the disk does not have.
 		err = l.sync(s)
+	}
+	if err == nil && l.check != nil {
+		err = l.check(s)
 		poisoned = err != nil
 	}
 	if err != nil { // cut back; where that fails too, the ordinal with which the next segment starts voids what is left
@@ -156,24 +159,21 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 	return s, off, nil
 }
 
-// sync makes a segment durable, and its name.
+// sync makes a segment durable, and its name. A segment that could not be synced is sealed: the operating system may take
+// pages for clean that the disk does not have.
 func (l *log) sync(s *segment) error {
-	if err := s.f.Sync(); err != nil {
-		return err
-	}
 	l.mu.Lock()
 	newName := l.newName
 	l.mu.Unlock()
-	if !newName {
-		return nil
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return err
+	err := s.f.Sync()
+	if err == nil && newName {
+		err = l.fs.SyncDir(l.dir)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.newName = false
-	return nil
+	s.sealed = s.sealed || err != nil
+	l.newName = l.newName && err != nil
+	return err
 }
 
 // seal keeps a segment from being written again.
@@ -234,14 +234,6 @@ func (l *log) remove(s *segment) error {
 		err = nil
 	}
 	return errors.Join(s.f.Close(), err)
-}
-
-// share is the part of a segment that is needed; more than 1 where it can't be rewritten. The caller holds Queue.mu.
-func (s *segment) share() float64 {
-	if s.damaged && !s.unlinked {
-		return 2
-	}
-	return float64(s.live) / float64(max(s.size.Load(), 1))
 }
 
 // bytes is the length of all segments.

@@ -97,24 +97,23 @@ func (q *Queue) look() {
 // tidy deletes segments in which nothing is open, and moves what is open in others where these take too much space.
 func (q *Queue) tidy() {
 	for {
-		tail, _ := q.data.tail()
 		var closed []*segment
 		var worst *segment
-		segs := q.data.all()
+		segs := q.data.all() // the last of which is kept: it may be written to, and numbers must not be used twice
 		total := q.data.bytes()
 		q.mu.Lock()
 		live := q.n.live
-		for _, s := range segs {
-			if s == tail {
-				continue
-			}
-			if s.open == 0 {
+		for i, s := range segs {
+			switch last := i == len(segs)-1; {
+			case s.open == 0 && !last:
 				closed = append(closed, s)
-			} else if worst == nil || !worst.unlinked && (s.unlinked || s.share() < worst.share()) {
+			case s.unlinked && s.open > 0:
+				worst = s
+			case !last && !s.damaged && (worst == nil || !worst.unlinked && s.use() < worst.use()):
 				worst = s
 			}
 		}
-		move := worst != nil && worst.share() <= 1 && (worst.unlinked || total > 2*live+q.o.SegmentBytes)
+		move := worst != nil && (worst.unlinked || total > 2*live+q.o.SegmentBytes)
 		q.mu.Unlock()
 		if len(closed) > 0 {
 			if !q.syncNotes() {
@@ -138,6 +137,9 @@ func (q *Queue) tidy() {
 		}
 	}
 }
+
+// use is how much of a segment is open.
+func (s *segment) use() float64 { return float64(s.live) / float64(max(s.size.Load(), 1)) }
 
 // move stores what is open in a segment once more, at the end of the log, and reports whether nothing is left.
 func (q *Queue) move(s *segment) bool {
@@ -171,5 +173,7 @@ func (q *Queue) move(s *segment) bool {
 		}
 		open = open[n:]
 	}
-	return true
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return s.open == 0
 }

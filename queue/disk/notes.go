@@ -270,7 +270,7 @@ func (q *Queue) snapshot(g *group) {
 			open = append(open, p.runs...)
 		}
 	}
-	open = append(append(open, q.lost.Ranges()...), ranges.Range{First: q.fresh, Last: math.MaxUint64 - 1})
+	open = append(append(open, q.lost.Ranges()...), q.known.Gaps(q.fresh, math.MaxUint64-1)...)
 	slices.SortFunc(open, func(a, b ranges.Range) int { return cmp.Compare(a.First, b.First) })
 	next, done := uint64(1), int64(0)
 	for _, r := range open {
@@ -371,7 +371,6 @@ func (q *Queue) syncNotes() bool {
 		return ok
 	}
 	if err := q.noteLog.sync(s); err != nil {
-		q.noteLog.seal(s)
 		q.log.Error("notes not synced; writing them anew", "path", s.path, "error", err)
 		q.mu.Lock()
 		q.notesBroken, q.noteError = true, err.Error()

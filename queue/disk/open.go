@@ -40,6 +40,7 @@ func Open(_ context.Context, o Options) (*Queue, error) {
 	q.data.fs, q.data.dir, q.data.ending, q.data.limit = o.files, q.dir, batchEnding, o.SegmentBytes
 	q.noteLog.fs, q.noteLog.dir, q.noteLog.ending, q.noteLog.limit = o.files, q.dir, noteEnding, math.MaxInt64
 	q.noteLog.reserve = noteReserve
+	q.data.check = q.intact
 	q.data.ordinal.Store(1)
 	q.noteLog.ordinal.Store(1)
 	q.alarm = time.AfterFunc(time.Hour, q.ring)
@@ -52,7 +53,7 @@ func Open(_ context.Context, o Options) (*Queue, error) {
 }
 
 // noteReserve is how much of the notes' file is written ahead: some ten thousand batches can be finished on a full disk.
-const noteReserve = 2 << 20
+var noteReserve int64 = 2 << 20 // lowered by tests
 
 func (q *Queue) open() error {
 	files := q.o.files
@@ -97,12 +98,11 @@ func (q *Queue) open() error {
 	v := &survey{q: q, m: m, bad: map[uint64]*entry{}}
 	v.run()
 	q.snapshotDue = m.damaged || !m.found
-	q.noteLog.newName = true
+	q.notesDirty, q.noteLog.newName = true, true // what the last process wrote is perhaps not synced
 	// What the last process wrote and did not sync must not be taken for safe.
 	if s := q.data.last(); s != nil {
 		q.data.newName = true
 		if err := q.data.sync(s); err != nil {
-			q.data.seal(s)
 			q.log.Error("last segment not synced", "segment", s.path, "error", err)
 		}
 	}
@@ -149,6 +149,7 @@ type survey struct {
 	leased  uint64            // the number after the last record that was ever leased
 	end     uint64            // the number after the last record that was found
 	pending []scanned         // the group that is being read
+	holes   []damage          // before it or in it
 }
 
 func (v *survey) run() {
@@ -212,11 +213,15 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			if hole.batches = int64(e.ordinal - ordinal); e.kind == kindBatch && s.end > 0 {
 				hole.records = int64(e.first - s.end)
 			}
-			q.reportDamage(*hole)
+			v.holes = append(v.holes, *hole)
 			hole = nil
 		}
 		if e.ordinal < ordinal {
-			q.reportDamage(damage{s: s, from: e.off, to: e.off + e.total(), why: "repeats what was before", batches: -1, records: -1})
+			q.reportDamage(damage{s: s, from: e.off, to: e.off + e.total(), why: "out of order", batches: -1, records: -1})
+			if e.kind == kindBatch || e.kind == kindCopy { // a repetition, or carried here by damage: it stands apart
+				e.kind = kindCopy
+				v.batch(s, e)
+			}
 			return
 		}
 		if len(v.pending) > 0 && e.ordinal-uint64(e.place) != v.pending[0].ordinal-uint64(v.pending[0].place) {
@@ -232,39 +237,53 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			hole = &damage{s: s, from: from, to: to, why: "no header", batches: -1, records: -1}
 		}
 	})
-	if last && len(v.pending) > 0 && !v.answered() { // a write that the end of the process or of power cut short
-		end, clean, ordinal = v.pending[0].off, false, v.pending[0].ordinal
-		v.pending, hole = nil, nil
+	torn := last && len(v.pending) > 0 && !v.answered()
+	if torn { // a write that the end of the process or of power cut short
+		end, ordinal = v.pending[0].off, v.pending[0].ordinal-uint64(v.pending[0].place)
+		if len(v.holes) > 0 {
+			end = v.holes[0].from
+		}
+		v.pending, v.holes, hole = nil, nil, nil
 		q.log.Info("unfinished write passed over", "segment", s.path, "offset", end)
 	}
 	v.settle(s)
-	if hole != nil {
+	switch {
+	case hole == nil:
+	case !last && ordinal != void || last && v.m.accepted >= v.end:
 		clean = false
-		if !last || v.m.accepted >= v.end { // else it is what a power cut left of a write that was not answered
-			q.reportDamage(*hole)
-		}
+		q.reportDamage(*hole)
+	default: // nobody was told that it is stored
+		torn = last
 	}
 	end = min(end, cut)
 	s.size.Store(end)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
+	// What is left of a write that was not answered goes, lest it be taken for damage where the next segment is lost, too.
+	if torn && s.f.Truncate(end) == nil {
+		s.written = end
+	}
 	// What is not as it was written is not written over: another segment follows.
-	s.sealed = !last || !clean || end != s.written
+	s.sealed = !last || !clean || end == 0 || end != s.written
 }
 
-// answered reports whether somebody was told that a record of the pending group is stored.
+// answered reports whether somebody was told that a record of the pending group is stored. Of a moved batch they were
+// not, as long as its original is there.
 func (v *survey) answered() bool {
 	return slices.ContainsFunc(v.pending, func(e scanned) bool {
-		return e.kind == kindCopy || e.kind == kindBatch && e.first <= v.m.accepted
+		return e.kind == kindCopy && len(v.found.Gaps(e.first, e.first)) > 0 || e.kind == kindBatch && e.first <= v.m.accepted
 	})
 }
 
 // settle takes over the entries of a group.
 func (v *survey) settle(s *segment) {
+	for _, d := range v.holes {
+		v.q.reportDamage(d)
+	}
+	v.holes = nil
 	for i := range v.pending {
 		switch e := &v.pending[i]; e.kind {
 		case kindStart:
-			s.first = e.first
-			s.end = e.first
+			s.first, s.end, v.end = e.first, e.first, max(v.end, e.first)
 			if e.notes() > v.q.noteLog.ordinal.Load() {
 				v.m.damaged = true
 			}
@@ -275,6 +294,7 @@ func (v *survey) settle(s *segment) {
 			s.end, v.end = max(s.end, e.end()), max(v.end, e.end())
 			v.batch(s, e)
 		case kindCopy:
+			v.end = max(v.end, e.end())
 			v.batch(s, e)
 		}
 	}
@@ -352,6 +372,11 @@ func (q *Queue) recall(m *recalled, v *survey) {
 	q.lost.AddSet(&m.lost)
 	q.n.lost = int64(m.lost.Len())
 	q.lose(missing.Ranges())
+	q.known.AddSet(&m.done)
+	q.known.AddSet(&q.lost)
+	for first, e := range q.entries {
+		q.known.Add(first, e.end()-1)
+	}
 	q.n.completed = int64(m.done.Without(&m.lost).Len())
 	q.letters = m.letters
 	now := time.Now()

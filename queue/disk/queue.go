@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ type Queue struct {
 	next        uint64 // number of the next record to be accepted
 	fresh       uint64 // number of the next record that was never leased; every record before is done, lost, or in a part
 	lost        ranges.Set
+	known       ranges.Set        // records, some behind fresh, that were not fresh when the queue opened
 	letters     uint64            // the largest ID of a dead letter
 	entries     map[uint64]*entry // batches that were leased or stand apart, by their first record
 	leases      map[uint64]*part  // by nonce
@@ -139,21 +141,18 @@ func (q *Queue) commitPuts(requests []*putRequest) {
 
 // addTo adds what a request stores to the group, or says why it can't be stored.
 func (q *Queue) addTo(g *group, r *putRequest) error {
-	for _, e := range r.copies {
-		data, err := q.readEntry(e)
-		if err != nil { // its segment stays as it is
-			q.mu.Lock()
-			e.seg.damaged = true
-			q.mu.Unlock()
-		}
-		if err == nil {
-			err = g.add(e.header, func(b []byte) ([]byte, error) { return append(b, data...), nil })
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(r.copies) > 0 {
+	if r.copies != nil {
+		r.copies = slices.DeleteFunc(r.copies, func(e *entry) bool {
+			data, err := q.readEntry(e)
+			if err != nil { // it stays where it is, and the others must not
+				q.reportDamage(damage{s: e.seg, from: e.off, to: e.off + e.total(), why: err.Error(), batches: 1, records: -1})
+				return true
+			}
+			h := e.header
+			h.kind = kindCopy
+			g.add(h, func(b []byte) ([]byte, error) { return append(b, data...), nil })
+			return false
+		})
 		return nil
 	}
 	if r.probe { // a segment of its own shows all that storing needs
@@ -188,8 +187,11 @@ func (q *Queue) addTo(g *group, r *putRequest) error {
 		}
 	}
 	if stored+int64(len(g.b)) > q.o.MaxBytes {
-		return &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: stored,
-			Hint: "wait until analyzers have caught up, or raise max_bytes"}
+		hint := "wait until analyzers have caught up, or raise max_bytes"
+		if stored == 0 && len(g.entries) == len(r.batches) {
+			hint = "these records alone are more than that: send fewer at once, or raise max_bytes"
+		}
+		return &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: stored, Hint: hint}
 	}
 	return nil
 }
@@ -211,12 +213,7 @@ func (q *Queue) write(g *group) error {
 			durable = true // the original will be deleted
 		}
 	}
-	s, off, err := q.data.append(g, q.start(), true, durable)
-	if err == nil {
-		if err = q.intact(s); err != nil { // who knows where that was written
-			q.data.seal(s)
-		}
-	}
+	_, off, err := q.data.append(g, q.start(), true, durable)
 	if err != nil {
 		if noSpace(err) {
 			return q.diskFull(max(q.minFree, int64(len(g.b))), 0)
@@ -240,7 +237,7 @@ func (q *Queue) start() header {
 
 // stored counts what was written.
 func (q *Queue) stored(g *group, requests []*putRequest) {
-	s, _ := q.data.tail()
+	s := q.data.last()
 	q.mu.Lock()
 	i, added := 0, 0
 	for _, r := range requests {
@@ -408,6 +405,9 @@ func (q *Queue) Close() error {
 	close(q.stop)
 	q.wg.Wait()
 	q.calls.Wait()
+	q.mu.Lock()
+	q.snapshotDue = q.notesBroken // the last chance
+	q.mu.Unlock()
 	q.puts.Do(&putRequest{}) // after the last commit
 	q.syncNotes()
 	return q.release()
