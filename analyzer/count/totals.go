@@ -3,6 +3,7 @@ package count
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -119,6 +120,9 @@ func (t *Totals) UnmarshalJSON(b []byte) error {
 	read := plain(*NewTotals(time.Time{}))
 	if err := json.Unmarshal(b, &read); err != nil {
 		return err
+	}
+	if read.BySeverity == nil || read.ByService == nil || read.Emitters == nil { // null
+		return errors.New("totals without all of their parts")
 	}
 	for id, e := range read.Emitters {
 		if e == nil || e.Ranges == nil {

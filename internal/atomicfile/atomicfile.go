@@ -28,7 +28,7 @@ func Write(path string, data []byte, perm os.FileMode) error { return Replace(pa
 // Replace is Write, but the file that was at path before is kept under the path keep, where keep is not empty. Between the
 // two renames there is only the one under keep.
 func Replace(path string, data []byte, perm os.FileMode, keep string) error {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
+	if info, err := os.Lstat(path); err == nil && !movable(info) || err == nil && info.IsDir() && keep == "" {
 		return &fs.PathError{Op: "replace", Path: path, Err: errors.New("not a regular file")}
 	}
 	dir := filepath.Dir(path)
@@ -74,19 +74,32 @@ func SetAside(path string) (to string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if m := info.Mode(); !m.IsRegular() && !m.IsDir() && m&fs.ModeSymlink == 0 {
+	if !movable(info) {
 		return "", &fs.PathError{Op: "set aside", Path: path, Err: errors.New("not a regular file")}
 	}
-	for n := 1; n <= MaxBad; n++ {
-		to = fmt.Sprintf("%s.bad-%d", path, n)
-		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-			return to, os.Rename(path, to)
-		}
+	if to = BadName(path); to != "" {
+		return to, os.Rename(path, to)
 	}
 	if info.IsDir() {
 		return "", &fs.PathError{Op: "set aside", Path: path, Err: fmt.Errorf("%d are kept already: delete some", MaxBad)}
 	}
 	return "", os.Remove(path)
+}
+
+// BadName is the path to which SetAside would rename a file; empty where MaxBad are there.
+func BadName(path string) string {
+	for n := 1; n <= MaxBad; n++ {
+		to := fmt.Sprintf("%s.bad-%d", path, n)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return to
+		}
+	}
+	return ""
+}
+
+func movable(info fs.FileInfo) bool {
+	m := info.Mode()
+	return m.IsRegular() || m.IsDir() || m&fs.ModeSymlink != 0
 }
 
 // Aside says in a log what became of a file that SetAside was asked for.
