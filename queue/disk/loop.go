@@ -32,14 +32,12 @@ func (q *Queue) loop() {
 			q.tidy()
 		case <-sync.C:
 			q.look()
+			long := q.noteLog.bytes() > 4*q.snapshotBytes.Load()+minNotes
+			q.mu.Lock()
+			q.snapshotDue = long || q.notesBroken
+			q.mu.Unlock()
 			q.syncNotes()
 			q.tidy()
-			if size := q.noteLog.bytes(); size > 4*q.snapshotBytes.Load()+minNotes {
-				q.mu.Lock()
-				q.notesBroken = true // a snapshot follows, and what was before is deleted
-				q.mu.Unlock()
-				q.keep()
-			}
 		}
 	}
 }
@@ -112,10 +110,11 @@ func (q *Queue) tidy() {
 			}
 			if s.open == 0 {
 				closed = append(closed, s)
-			} else if !s.damaged && (worst == nil || float64(s.live)/float64(s.size) < float64(worst.live)/float64(worst.size)) || s.unlinked {
+			} else if worst == nil || !worst.unlinked && (s.unlinked || s.share() < worst.share()) {
 				worst = s
 			}
 		}
+		move := worst != nil && worst.share() <= 1 && (worst.unlinked || total > 2*live+q.o.SegmentBytes)
 		q.mu.Unlock()
 		if len(closed) > 0 {
 			if !q.syncNotes() {
@@ -124,7 +123,7 @@ func (q *Queue) tidy() {
 			for _, s := range closed {
 				q.reading.Lock() // the cursor may be on its way through it
 				if q.cursor.seg == s {
-					q.cursor.off = s.size
+					q.cursor.off = s.size.Load()
 				}
 				err := q.data.remove(s)
 				q.reading.Unlock()
@@ -134,7 +133,7 @@ func (q *Queue) tidy() {
 			}
 			continue
 		}
-		if worst == nil || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
+		if !move || !q.move(worst) {
 			return
 		}
 	}

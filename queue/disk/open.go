@@ -96,7 +96,8 @@ func (q *Queue) open() error {
 	m := readNotes(&q.noteLog)
 	v := &survey{q: q, m: m, bad: map[uint64]*entry{}}
 	v.run()
-	q.notesBroken = m.damaged || !m.found
+	q.snapshotDue = m.damaged || !m.found
+	q.noteLog.newName = true
 	// What the last process wrote and did not sync must not be taken for safe.
 	if s := q.data.last(); s != nil {
 		q.data.newName = true
@@ -202,7 +203,6 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	ordinal := uint64(0) // of the next entry
 	cut := s.written     // where void entries begin
 	var hole *damage
-	s.size = 0
 	end := scan(s.f, s.written, func(e *scanned) {
 		if e.ordinal >= void {
 			cut = min(cut, e.off)
@@ -244,10 +244,11 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			q.reportDamage(*hole)
 		}
 	}
-	s.size = min(end, cut)
+	end = min(end, cut)
+	s.size.Store(end)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
 	// What is not as it was written is not written over: another segment follows.
-	s.sealed = !last || !clean || s.size != s.written
+	s.sealed = !last || !clean || end != s.written
 }
 
 // answered reports whether somebody was told that a record of the pending group is stored.
@@ -370,10 +371,10 @@ func (q *Queue) recall(m *recalled, v *survey) {
 			if was == leased {
 				p.analyzer, p.expires = "of an earlier start", now.Add(q.o.Lease)
 			}
-			q.enter(p, was, p.due)
+			q.put(p, was, p.due)
 		}
 		if rest = without(rest, &named); len(rest) > 0 {
-			q.enter(&part{e: e, runs: rest, records: count(rest)}, waiting, time.Time{})
+			q.put(&part{e: e, runs: rest, records: count(rest)}, waiting, time.Time{})
 		}
 		if v.bad[first] != nil {
 			spoiled = append(spoiled, e.parts...)
@@ -396,8 +397,8 @@ func (q *Queue) recall(m *recalled, v *survey) {
 	}
 }
 
-// enter puts a part into the queue in a state. The caller holds mu.
-func (q *Queue) enter(p *part, s state, due time.Time) {
+// put puts a part into the queue in a state. The caller holds mu.
+func (q *Queue) put(p *part, s state, due time.Time) {
 	p.state = s
 	q.link(p)
 	switch s {

@@ -64,12 +64,15 @@ type Queue struct {
 	alarm       *time.Timer     // goes off when the next part is due
 	notes       group
 	notesDirty  bool   // some notes are not synced
-	notesBroken bool   // notes can't be written; a snapshot has to follow
+	notesBroken bool   // notes can't be written; only a snapshot mends that
+	snapshotDue bool   // the next notes to be written are a snapshot
 	noteError   string // why
 
-	stop chan struct{} // closed by Close; ends the loop
-	kick chan struct{} // a segment may be deleted
-	wg   sync.WaitGroup
+	stop chan struct{}  // closed by Close; ends the loop
+	kick chan struct{}  // a segment may be deleted
+	wg   sync.WaitGroup // of the loop
+
+	calls sync.WaitGroup // that change something; none begins once closed is set
 }
 
 // counts are in records, but for the last three.
@@ -399,6 +402,7 @@ func (q *Queue) Close() error {
 	q.mu.Unlock()
 	close(q.stop)
 	q.wg.Wait()
+	q.calls.Wait()
 	q.puts.Do(&putRequest{}) // after the last commit
 	q.syncNotes()
 	return q.release()

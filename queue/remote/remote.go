@@ -60,7 +60,7 @@ type Failure struct {
 	Reason       string  `json:"reason"`
 	DelaySeconds float64 `json:"delay_seconds,omitempty"` // until the next attempt; 0 leaves it to the queue
 	Discard      bool    `json:"discard,omitempty"`       // make it a dead letter now
-	HandBack     bool    `json:"hand_back,omitempty"`     // not failed: available at once, no attempt is counted
+	HandBack     bool    `json:"hand_back,omitempty"`     // no attempt is counted; available after delay_seconds
 }
 
 // Failure returns the failure in the queue's words.
