@@ -3,7 +3,6 @@ package count
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -121,8 +120,13 @@ func (t *Totals) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &read); err != nil {
 		return err
 	}
-	if read.BySeverity == nil || read.ByService == nil || read.Emitters == nil { // null
-		return errors.New("totals without all of their parts")
+	for _, m := range []*map[string]Tally{&read.BySeverity, &read.ByService} {
+		if *m == nil { // null
+			*m = map[string]Tally{}
+		}
+	}
+	if read.Emitters == nil {
+		read.Emitters = map[string]*EmitterTotals{}
 	}
 	for id, e := range read.Emitters {
 		if e == nil || e.Ranges == nil {
