@@ -244,7 +244,6 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.analyze(10)
 	s.q.tidy()
-	q := s.q
 	m.kill()
 	m = &mount{drive: m.drive, fault: m.fault}
 	q, err := openStill(m, nil)

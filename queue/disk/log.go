@@ -189,12 +189,12 @@ func (l *log) begin(start header) (*segment, error) {
 	if segs := l.all(); len(segs) > 0 {
 		s.number = segs[len(segs)-1].number + 1
 	}
-	var g group
-	start.kind = kindStart
-	err := g.add(start, func(b []byte) ([]byte, error) { return b, nil })
+	var err error
+	b := make([]byte, headerSize)
+	start.kind, start.last, start.ordinal = kindStart, true, l.ordinal.Load()
 	for ; ; s.number++ { // an earlier attempt may have left a name behind
-		g.entries[0].accepted = int64(s.number) // so that a copy of the file under another name is recognised
-		g.finish(l.ordinal.Load(), true)
+		start.accepted = int64(s.number) // so that a copy of the file under another name is recognised
+		start.encode(b)
 		s.path = filepath.Join(l.dir, segmentName(s.number, l.ending))
 		if s.f, err = l.fs.Open(s.path, true); !errors.Is(err, fs.ErrExist) {
 			break
@@ -204,7 +204,7 @@ func (l *log) begin(start header) (*segment, error) {
 		return nil, err
 	}
 	if s.identity, err = l.fs.Identity(s.path); err == nil {
-		_, err = s.f.WriteAt(g.b, 0)
+		_, err = s.f.WriteAt(b, 0)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.f.Close(), l.fs.Remove(s.path))

@@ -127,6 +127,7 @@ type recalled struct {
 	accepted   uint64
 	letters    uint64
 	damaged    bool // some notes were unreadable
+	short      bool // some of the last notes may be missing: the disk was full, power was cut, or the file was
 	found      bool // there were notes
 }
 
@@ -216,7 +217,7 @@ func readNotes(l *log) *recalled {
 		l.ordinal.Store(max(l.ordinal.Load(), ordinal))
 		s.sealed = i < len(l.segs)-1
 		if !s.sealed { // notes end with zeros, unless the file was cut or the disk full
-			m.damaged = m.damaged || end == s.written
+			m.short = end == s.written
 		}
 	}
 	m.settle()

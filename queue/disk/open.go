@@ -97,7 +97,7 @@ func (q *Queue) open() error {
 	m := readNotes(&q.noteLog)
 	v := &survey{q: q, m: m, bad: map[uint64]*entry{}}
 	v.run()
-	q.snapshotDue = m.damaged || !m.found
+	q.snapshotDue = m.damaged || m.short || !m.found
 	q.notesDirty, q.noteLog.newName = true, true // what the last process wrote is perhaps not synced
 	// What the last process wrote and did not sync must not be taken for safe.
 	if s := q.data.last(); s != nil {
@@ -285,7 +285,7 @@ func (v *survey) settle(s *segment) {
 		case kindStart:
 			s.first, s.end, v.end = e.first, e.first, max(v.end, e.first)
 			if e.notes() > v.q.noteLog.ordinal.Load() {
-				v.m.damaged = true
+				v.m.short = true
 			}
 		case kindBatch:
 			if s.first == 0 {
@@ -360,10 +360,13 @@ func (q *Queue) recall(m *recalled, v *survey) {
 		all.Add(1, q.next-1)
 	}
 	missing := all.Without(&v.found).Without(&m.done).Without(&m.lost)
-	if m.damaged && m.found {
+	if !m.found && q.next > 1 {
+		q.log.Error("notes of finished batches are missing: batches may be analyzed again, and dead letters are tried again")
+	}
+	if m.damaged {
 		q.log.Error("notes of finished batches are damaged: some batches may be analyzed again")
 	}
-	if m.damaged || !m.found { // then numbers of segments that are not there are those of batches that were finished
+	if m.damaged || m.short || !m.found { // then numbers of segments that are not there are those of batches that were finished
 		finished := missing.Without(&v.spans)
 		m.done.AddSet(finished)
 		missing = missing.Without(finished)

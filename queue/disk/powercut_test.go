@@ -582,7 +582,7 @@ func TestPowerCutBringsBackSegments(t *testing.T) {
 			m.names[path] = n
 		}
 	}
-	m, q = cutNow(t, m, true)
+	_, q = cutNow(t, m, true)
 	s := drain(t, q)
 	if len(s.delivered) != 3 || s.Lost != 0 {
 		t.Fatalf("%d records delivered, %+v; want 3, none lost", len(s.delivered), s.Stats)
