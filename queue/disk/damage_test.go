@@ -297,6 +297,7 @@ func damages(d *drive, path string, r *rand.Rand) (names []string, ways []func(b
 
 // TestDamage damages a stopped queue in one place after another. SLUICE_DAMAGE=all takes all places.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	step := 19
 	if os.Getenv("SLUICE_DAMAGE") == "all" {
 		step = 1

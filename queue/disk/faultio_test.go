@@ -159,6 +159,7 @@ func runScript(t testing.TB, d *drive, fault func(n int, op, path string) error)
 
 // TestFaults lets each operation of the script fail, once and with those that follow.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	step, _ := strconv.Atoi(os.Getenv("SLUICE_FAULT_STEP"))
 	if step == 0 {
 		step = 13

@@ -472,6 +472,7 @@ func (l *life) run(cuts int) {
 // TestPowerCut cuts the power at random operations of random work, also while the queue is opened, and checks after each
 // cut what is left. SLUICE_CUTS sets how many cuts there are, SLUICE_SEED runs one seed alone.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	models := map[string]model{
 		"posix, sectors of 512":   {sector: 512},
 		"posix, sectors of 4096":  {sector: 4096},
@@ -591,6 +592,7 @@ func TestPowerCutBringsBackSegments(t *testing.T) {
 
 // A group of which a power cut left a part may hold batches that were moved, beside others: none of it counts.
 func TestPowerCutWhileMoving(t *testing.T) {
+	t.Parallel()
 	for cut := range 60 {
 		r := rand.New(rand.NewPCG(uint64(cut), 1))
 		m, q := reopen(t, &mount{drive: newDrive(model{sector: 512})})
