@@ -37,7 +37,7 @@ race: ## all tests, with the race detector
 fuzz: ## every fuzz test, briefly
 	@GO="$(GO)" scripts/fuzz $(FUZZTIME)
 
-bench: build ## the ratios that we promise, side by side in one run
+bench: build ## ingest, latency and draining next to a bare durable server, as ratios
 	$(GO) run ./bench
 
 compare: ## all policies on all traffic: writes docs/comparison.md and docs/images anew

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -368,4 +369,57 @@ func TestKillBeforeRun(t *testing.T) {
 	if n := len(p.Stats().Analyzers); n != 0 {
 		t.Errorf("%d analyzers were started, want none", n)
 	}
+}
+
+func TestAnAnalyzerCalledBackGoesOnWithoutTheHandlerItGaveUp(t *testing.T) {
+	for slots := range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			stuck, next := batchOf(t, 1), batchOf(t, 1)
+			q := newFakeQueue(stuck)
+			release := make(chan struct{})
+			var again atomic.Bool
+			p := runPool(t, q, func(_ context.Context, b *sluice.Batch) error {
+				if b == stuck && !again.Swap(true) {
+					<-release
+				}
+				return nil
+			}, analyzer.Options{Size: 1, Slots: slots + 1})
+			synctest.Wait()
+			if err := p.Dismiss("a-1", true); err != nil {
+				t.Fatal(err)
+			}
+			resize(t, p, 1)
+			q.put(next)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			q.sawOnly(t, next, "ack")
+			if got := p.states(); !slices.Equal(got, []string{"a-1 idle"}) || p.Stats().Abandoned != 1 {
+				t.Errorf("%q with %d handlers abandoned, want the same analyzer, idle, and one", got, p.Stats().Abandoned)
+			}
+			close(release)
+			synctest.Wait()
+			if s := p.end(t, q); s.Abandoned != 0 || s.HandedBack < 1 {
+				t.Errorf("%d abandoned, %d handed back; want 0 and at least the stuck batch", s.Abandoned, s.HandedBack)
+			}
+		})
+	}
+}
+
+func TestADeadlineOfADrainThatWasCalledOffCutsNothingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := batchOf(t, 1)
+		q := newFakeQueue(b)
+		p := runPool(t, q, takes(20*time.Second), analyzer.Options{Size: 1, DrainTimeout: 5 * time.Second})
+		synctest.Wait()
+		resize(t, p, 0)
+		time.Sleep(4 * time.Second)
+		resize(t, p, 1) // called back with a second to go
+		time.Sleep(2 * time.Second)
+		resize(t, p, 0) // the time to drain is reset
+		time.Sleep(4 * time.Second)
+		resize(t, p, 1)
+		time.Sleep(time.Minute)
+		q.sawOnly(t, b, "ack")
+		p.end(t, q)
+	})
 }

@@ -3,8 +3,6 @@ package analyzer
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice/queue"
@@ -28,134 +26,137 @@ type hand struct {
 	w        *worker
 	lease    queue.Lease
 	since    time.Time
-	unwanted bool          // hand back without a look
-	cut      chan struct{} // closed when the time to drain is over; guarded by Pool.mu
-	isCut    bool          // guarded by Pool.mu
+	unwanted bool            // hand back without a look
+	cut      <-chan struct{} // closed when the time to drain is over
+	ctx      context.Context // of the handler
+	cancel   context.CancelCauseFunc
 
-	expires atomic.Int64 // end of the lease, nanoseconds since 1970
-	lost    atomic.Bool  // the lease has ended
+	// Guarded by Pool.mu.
+	expires   time.Time     // end of the lease
+	beatAt    time.Time     // when to extend it; zero for not at all
+	extending chan struct{} // closed when the extension under way is over; nil for none
+	lost      bool          // the lease has ended
+	returned  bool          // the handler has returned
+	abandoned bool          // the pool went on without the handler
 }
 
-func newHand(w *worker, l queue.Lease) *hand {
-	h := &hand{w: w, lease: l, since: time.Now(), cut: make(chan struct{})}
+func newHand(w *worker, l queue.Lease, now time.Time) *hand {
+	h := &hand{w: w, lease: l, since: now, cut: w.cut, expires: l.Expires}
 	if l.Expires.IsZero() {
-		l.Expires = h.since.Add(unknownLease)
+		h.expires = now.Add(unknownLease)
 	}
-	h.expires.Store(l.Expires.UnixNano())
+	h.ctx, h.cancel = context.WithCancelCause(w.handling)
 	return h
 }
 
-func (h *hand) cutOff() {
-	if !h.isCut {
-		h.isCut = true
-		close(h.cut)
+// work sees one batch through. Whatever happens, the batch ends up in exactly one of the counters. It reports whether the
+// goroutine is to serve the worker next.
+func (p *Pool) work(h *hand) (serve bool) {
+	if h.unwanted {
+		h.cancel(errLeaving)
+		return p.finish(h, p.handBack(h), nil)
+	}
+	callSafely(h.ctx, p.handler, h.lease.Batch, func(err error) {
+		serve = p.handled(h, err)
+		if serve && err == errGoexit { // which ends this goroutine
+			go p.serve(h.w)
+		}
+	})
+	return serve
+}
+
+// handled tells the queue what the handler found. A handler that returns nil in the time it has after its context ended is
+// believed even then: the work is done.
+func (p *Pool) handled(h *hand, err error) (serve bool) {
+	h.cancel(errReturned)
+	p.mu.Lock()
+	h.returned = true
+	if h.abandoned {
+		p.abandoned--
+	}
+	extending := h.quiet()
+	p.mu.Unlock()
+	if e, ok := err.(*panicError); ok {
+		p.panicked(h, e)
+	}
+	if extending != nil {
+		<-extending // a queue refuses the second of two calls for one lease
+	}
+	p.mu.Lock()
+	abandoned, lost := h.abandoned, h.lost
+	p.mu.Unlock()
+	switch {
+	case abandoned:
+		return false
+	case lost:
+		return p.finish(h, p.late(h), err)
+	case err != nil && h.over():
+		return p.finish(h, p.handBack(h), nil)
+	}
+	return p.finish(h, p.report(h, err), err)
+}
+
+// cutShort ends the handler's context and gives the handler a moment to return. The caller holds p.mu.
+func (p *Pool) cutShort(h *hand) {
+	if !h.unwanted && !h.returned {
+		h.cancel(errLeaving)
+		time.AfterFunc(cancelGrace, func() { p.abandon(h) })
 	}
 }
 
-// work sees one batch through. Whatever happens, the batch ends up in exactly one of the counters.
-func (p *Pool) work(h *hand) {
-	defer p.wg.Done()
-	var done Totals
-	err, handBack := p.attend(h)
-	switch {
-	case h.lost.Load():
-		p.o.Logger.Warn("lease lost before the batch was done", "analyzer", h.w.id, "batch", h.lease.Batch.ID)
-		done.Late = 1
-	case handBack:
-		done = p.handBack(h)
-	default:
-		done = p.report(h, err)
+// abandon goes on without a handler that does not obey its context, and serves the worker where its goroutine was the one
+// to do that.
+func (p *Pool) abandon(h *hand) {
+	p.mu.Lock()
+	if h.returned {
+		p.mu.Unlock()
+		return
 	}
+	h.abandoned = true
+	p.abandoned++
+	extending, lost := h.quiet(), h.lost
+	p.mu.Unlock()
+	p.o.Logger.Warn("handler does not obey its context, going on without it",
+		"analyzer", h.w.id, "batch", h.lease.Batch.ID)
+	if extending != nil {
+		<-extending
+	}
+	tell := p.handBack
+	if lost {
+		tell = p.late
+	}
+	if p.finish(h, tell(h), nil) {
+		p.serve(h.w)
+	}
+}
 
+// finish counts a batch that the pool is done with. It reports whether the caller is to serve the worker next.
+func (p *Pool) finish(h *hand, done Totals, err error) (serve bool) {
+	defer p.wg.Done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	spent := time.Since(h.since)
+	w, now := h.w, time.Now()
+	spent := now.Sub(h.since)
 	if done.Batches > 0 {
 		done.ServiceSeconds = spent.Seconds()
 	}
 	if done.Batches+done.FailedBatches > 0 {
-		h.w.took.add(spent)
+		w.took.add(spent)
 	}
-	if err != nil && !handBack {
-		h.w.lastError, h.w.lastErrorAt = short(err.Error()), time.Now().Round(0).UTC()
+	if err != nil {
+		w.lastError, w.lastErrorAt = short(err.Error()), now.Round(0).UTC()
 	}
-	delete(h.w.hands, h)
-	if len(h.w.hands) == 0 && !h.w.draining {
-		h.w.changed = time.Now()
+	delete(w.hands, h)
+	if len(w.hands) == 0 && !w.draining {
+		w.changed = now
 	}
-	h.w.totals.add(done)
-	h.w.busy += spent
+	w.totals.add(done)
+	w.busy += spent
 	p.totals.add(done)
 	p.busy += spent
-	h.w.poke()
-}
-
-// attend calls the handler and keeps the lease alive meanwhile. It returns the verdict, or handBack where the batch
-// must go back because the analyzer leaves. A handler that returns nil in time is believed even then: the work is done.
-func (p *Pool) attend(h *hand) (err error, handBack bool) {
-	if h.unwanted {
-		return nil, true
-	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(context.WithoutCancel(p.calls), nameKey{}, h.w.id))
-	defer cancel(errReturned)
-	var keeper sync.WaitGroup
-	keeping, stopKeeping := context.WithCancel(p.calls)
-	keeper.Go(func() { p.keep(keeping, h, cancel) })
-	defer keeper.Wait()
-	defer stopKeeping()
-
-	verdict := p.call(ctx, h)
-	select {
-	case err = <-verdict.err:
-		return err, false
-	case <-h.cut:
-	}
-	cancel(errLeaving)
-	grace := time.NewTimer(cancelGrace)
-	defer grace.Stop()
-	select {
-	case err = <-verdict.err:
-		return nil, err != nil
-	case <-grace.C:
-		p.abandon(h, verdict)
-		return nil, true
-	}
-}
-
-// call is one call of the handler that goes on in a goroutine of its own.
-type call struct {
-	err       chan error // gets the verdict, once
-	returned  bool       // guarded by Pool.mu, as the next
-	abandoned bool
-}
-
-func (p *Pool) call(ctx context.Context, h *hand) *call {
-	c := &call{err: make(chan error, 1)}
-	go callSafely(ctx, p.handler, h.lease.Batch, func(err error) {
-		p.mu.Lock()
-		c.returned = true
-		if c.abandoned {
-			p.abandoned--
-		}
-		p.mu.Unlock()
-		if e, ok := errors.AsType[*panicError](err); ok {
-			p.panicked(h, e)
-		}
-		c.err <- err
-	})
-	return c
-}
-
-// abandon lets go of a handler that does not obey its context.
-func (p *Pool) abandon(h *hand, c *call) {
-	p.mu.Lock()
-	if !c.returned {
-		c.abandoned = true
-		p.abandoned++
-	}
-	p.mu.Unlock()
-	p.o.Logger.Warn("handler does not obey its context, going on without it",
-		"analyzer", h.w.id, "batch", h.lease.Batch.ID)
+	serve = !w.serving
+	w.serving = true
+	return serve
 }
 
 func (p *Pool) panicked(h *hand, e *panicError) {
@@ -167,43 +168,17 @@ func (p *Pool) panicked(h *hand, e *panicError) {
 	p.totals.Panics++
 }
 
-// keep extends the lease each time a third of it has passed, and ends the handler's context when the lease is lost:
-// when the queue says so, or when its end passes while the queue does not answer.
-func (p *Pool) keep(ctx context.Context, h *hand, cancel context.CancelCauseFunc) {
-	for {
-		pause(ctx.Done(), max(time.Until(h.end())/3, firstBackoff))
-		if ctx.Err() != nil {
-			return
-		}
-		until, err := p.extend(ctx, h)
-		switch {
-		case err == nil:
-			h.expires.Store(until.UnixNano())
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, queue.ErrLeaseExpired) || !time.Now().Before(h.end()):
-			h.lost.Store(true)
-			cancel(errLeaseLost)
-			return
-		}
-	}
+func (p *Pool) late(h *hand) Totals {
+	p.o.Logger.Warn("lease lost before the batch was done", "analyzer", h.w.id, "batch", h.lease.Batch.ID)
+	return Totals{Late: 1}
 }
-
-func (p *Pool) extend(ctx context.Context, h *hand) (time.Time, error) {
-	ctx, cancel := context.WithDeadline(ctx, h.patience())
-	defer cancel()
-	return p.source.Extend(ctx, h.lease.Token)
-}
-
-func (h *hand) end() time.Time { return time.Unix(0, h.expires.Load()) }
 
 // patience is how long to wait for an answer about this batch: to the end of its lease, but not too short to get one.
 func (h *hand) patience() time.Time {
-	end := h.end()
-	if least := time.Now().Add(lastBackoff); end.Before(least) {
+	if least := time.Now().Add(lastBackoff); h.expires.Before(least) {
 		return least
 	}
-	return end
+	return h.expires
 }
 
 // report tells the queue what the handler found.

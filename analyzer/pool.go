@@ -32,7 +32,7 @@ type Pool struct {
 	handler Handler
 	o       Options
 
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup  // counts the workers present, the batches in hand, and extensions of leases under way
 	killed chan struct{}   // closed by Kill
 	calls  context.Context // of calls to the queue, which must outlive a drain; ends with Run, or soon after Kill
 
@@ -48,6 +48,8 @@ type Pool struct {
 	failing    int       // workers whose last request for leases failed
 	failedAt   time.Time // when the first of them failed
 	leaseError string
+	heart      *time.Timer // calls heartbeats; nil before the first lease
+	beatAt     time.Time   // when it does; zero while it is not set
 }
 
 // NewPool makes a pool that works off what source hands out. Nothing starts before Run.
@@ -75,6 +77,7 @@ func NewPool(source queue.Leaser, handler Handler, o Options) (*Pool, error) {
 func (p *Pool) Run(ctx context.Context) error {
 	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCalls()
+	defer p.stopHeart()
 	if err := p.begin(calls); err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func (p *Pool) Kill() {
 	close(p.killed)
 	p.end()
 	for _, w := range p.workers {
-		w.cutOff()
+		p.cutOff(w)
 	}
 }
 
@@ -190,7 +193,7 @@ func (p *Pool) Dismiss(id string, now bool) error {
 			p.drain(w)
 		}
 		if now {
-			w.cutOff()
+			p.cutOff(w)
 		}
 		return nil
 	}
@@ -255,10 +258,12 @@ func (p *Pool) start() {
 		number: p.started,
 		since:  now, changed: now,
 		hands: map[*hand]struct{}{},
-		wake:  make(chan struct{}, 1),
 	}
+	w.handling = context.WithValue(context.WithoutCancel(p.calls), nameKey{}, w.id)
+	w.stay(p.calls)
 	p.workers = append(p.workers, w)
 	p.wg.Add(1)
+	w.serving = true
 	go p.serve(w)
 }
 
@@ -267,19 +272,25 @@ func (p *Pool) drain(w *worker) {
 		return
 	}
 	w.draining, w.changed = true, time.Now()
-	w.deadline = w.changed.Add(p.o.DrainTimeout)
 	w.stopLeasing()
-	w.poke()
+	w.deadline = time.AfterFunc(p.o.DrainTimeout, func() { p.drainEnded(w, w.leasing) })
 }
 
 func (p *Pool) recall(w *worker) {
-	w.draining, w.cut, w.changed = false, false, time.Now()
-	w.poke()
+	w.deadline.Stop()
+	w.draining, w.changed = false, time.Now()
+	w.stay(p.calls)
+	if !w.serving && len(w.hands) < p.o.Slots {
+		w.serving = true
+		go p.serve(w)
+	}
 }
 
-// leave removes a worker that has nothing in hand.
+// leave removes a worker that drains and has nothing in hand.
 func (p *Pool) leave(w *worker) {
+	w.deadline.Stop()
 	p.workers = slices.DeleteFunc(p.workers, func(o *worker) bool { return o == w })
+	p.wg.Done()
 	if w.failures > 0 {
 		p.failing--
 		if p.failing == 0 {

@@ -45,9 +45,14 @@ func TestVerdicts(t *testing.T) {
 		told    string
 		failed  []queue.Failure
 	}{
-		"done":                  {nil, "ack", nil},
-		"failed":                {boom, "nack: boom", []queue.Failure{{Reason: "boom"}}},
-		"retry":                 {wrap(analyzer.RetryAfter(time.Minute, boom)), "nack: parse: boom", []queue.Failure{{Reason: "parse: boom", Delay: time.Minute}}},
+		"done":   {nil, "ack", nil},
+		"failed": {boom, "nack: boom", []queue.Failure{{Reason: "boom"}}},
+		"retry":  {wrap(analyzer.RetryAfter(time.Minute, boom)), "nack: parse: boom", []queue.Failure{{Reason: "parse: boom", Delay: time.Minute}}},
+		"records for later": {
+			analyzer.FailRecords(map[int]error{1: wrap(analyzer.Later(time.Minute, boom))}),
+			"ack",
+			[]queue.Failure{{Record: 1, Reason: "parse: boom", Delay: time.Minute, HandBack: true}},
+		},
 		"discard":               {wrap(analyzer.Discard(boom)), "nack: parse: boom", []queue.Failure{{Reason: "parse: boom", Discard: true}}},
 		"the outermost counts":  {analyzer.Discard(wrap(analyzer.RetryAfter(time.Minute, boom))), "nack: parse: boom", []queue.Failure{{Reason: "parse: boom", Discard: true}}},
 		"cancelled by itself":   {context.Canceled, "nack: context canceled", []queue.Failure{{Reason: "context canceled"}}},

@@ -11,10 +11,11 @@ import (
 	"github.com/sluicehq/sluice/queue"
 )
 
-// RetryError is the verdict of [RetryAfter].
+// RetryError is the verdict of [RetryAfter] and of [Later].
 type RetryError struct {
 	Delay time.Duration
 	Err   error // why; may be nil
+	Free  bool  // it does not count as an attempt
 }
 
 func (e *RetryError) Error() string {
@@ -30,6 +31,11 @@ func (e *RetryError) Unwrap() error { return e.Err }
 // RetryAfter is the verdict "not now": the batch or record is tried again once d has passed. It counts as an attempt.
 // With d zero or less, the queue chooses the time.
 func RetryAfter(d time.Duration, err error) error { return &RetryError{Delay: d, Err: err} }
+
+// Later is the verdict "I cannot work now": what the handler needs, such as the disk or the service that it writes to, is
+// not available, which says nothing about the batch or record. It is tried again once d has passed, and as often as it
+// takes: this never counts as an attempt, so it never makes a dead letter.
+func Later(d time.Duration, err error) error { return &RetryError{Delay: d, Err: err, Free: true} }
 
 // DiscardError is the verdict of [Discard].
 type DiscardError struct {
@@ -157,7 +163,7 @@ func failure(err error) queue.Failure {
 	v, _ := errors.AsType[verdict](err)
 	switch v := v.(type) {
 	case *RetryError:
-		f.Delay = max(v.Delay, 0)
+		f.Delay, f.HandBack = max(v.Delay, 0), v.Free
 	case *DiscardError:
 		f.Discard = true
 	}

@@ -15,124 +15,114 @@ const (
 )
 
 // worker is one analyzer. All fields but the first block are guarded by Pool.mu.
+//
+// At most one goroutine serves a worker, which means that it leases while slots are free. Once all slots are taken there is
+// nothing to lease, so that goroutine works on the last batch itself, and whichever goroutine is the first to finish a batch
+// serves next. With one slot, no goroutine is started or woken for a batch. While nothing is in hand, there always is a
+// goroutine that serves.
 type worker struct {
-	id     string
-	number int
-	since  time.Time
-	wake   chan struct{} // something changed: look again
+	id       string
+	number   int
+	since    time.Time
+	handling context.Context // what contexts of handlers are made of
 
+	serving     bool      // a goroutine serves it
 	ready       bool      // has asked for work
 	changed     time.Time // when it became ready, idle, or began to drain
 	draining    bool
-	deadline    time.Time // end of the drain
-	cut         bool      // the deadline is over, and what was in hand then has been cut off
+	deadline    *time.Timer   // of the drain; nil before the first
+	cut         chan struct{} // closed when the time to drain is over; each time it stays, there is a new one
+	isCut       bool          // cut is closed
 	hands       map[*hand]struct{}
-	cancelLease context.CancelFunc // ends the request for leases under way; nil when there is none
-	failures    int                // requests for leases that failed in a row; written by serve alone, under the lock
-	totals      Totals             // but for BusySeconds
-	busy        time.Duration      // spent on batches that are finished
-	took        durations          // the last of them
-	lastError   string             // of the handler
+	leasing     context.Context // of requests for leases; ends when it drains; each time it stays, there is a new one
+	stopLeasing context.CancelFunc
+	failures    int           // requests for leases that failed in a row; written by the goroutine that serves, under the lock
+	totals      Totals        // but for BusySeconds
+	busy        time.Duration // spent on batches that are finished
+	took        durations     // the last of them
+	lastError   string        // of the handler
 	lastErrorAt time.Time
 }
 
-// poke makes serve look again. It never blocks: one wake-up that is not yet taken is enough.
-func (w *worker) poke() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (w *worker) stopLeasing() {
-	if w.cancelLease != nil {
-		w.cancelLease()
-	}
+// stay makes the worker lease from now on. The caller holds Pool.mu, as for the three methods below.
+func (w *worker) stay(calls context.Context) {
+	w.cut, w.isCut = make(chan struct{}), false
+	w.leasing, w.stopLeasing = context.WithCancel(calls)
 }
 
 // cutOff ends the time to drain: what is in hand is cancelled and handed back.
-func (w *worker) cutOff() {
-	w.cut = true
+func (p *Pool) cutOff(w *worker) {
+	if w.isCut {
+		return
+	}
+	w.isCut = true
+	close(w.cut)
 	for h := range w.hands {
-		h.cutOff()
+		p.cutShort(h)
 	}
 }
 
-// step is what an analyzer does next. The zero step waits until something changes.
-type step struct {
-	leave bool
-	lease context.Context // ask for so many leases, unless this ends
-	free  int
-	until time.Time // wait no longer than this; zero means no end
+// drainEnded cuts off what is in hand, unless the worker was called back since the drain began.
+func (p *Pool) drainEnded(w *worker, leasing context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.draining && w.leasing == leasing {
+		p.cutOff(w)
+	}
 }
 
-// serve is the life of an analyzer: lease while slots are free, leave when told to and nothing is in hand.
+// serve leases while slots are free, and leaves when told to and nothing is in hand.
 func (p *Pool) serve(w *worker) {
-	defer p.wg.Done()
 	for {
-		s := p.next(w)
-		switch {
-		case s.leave:
+		ctx, free := p.next(w)
+		if free == 0 {
 			return
-		case s.lease != nil:
-			p.lease(s.lease, w, s.free)
-		default:
-			w.wait(s.until)
+		}
+		if last := p.lease(ctx, w, free); last != nil && !p.work(last) {
+			return
 		}
 	}
 }
 
-// next decides under the lock, so that a worker which leaves can't be called back any more.
-func (p *Pool) next(w *worker) step {
+func (p *Pool) workThenServe(h *hand) {
+	if p.work(h) {
+		p.serve(h.w)
+	}
+}
+
+// next says how many batches to lease until which context ends. After zero, the goroutine no longer serves. It decides
+// under the lock, so that a worker which leaves can't be called back any more.
+func (p *Pool) next(w *worker) (ctx context.Context, free int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case w.draining && len(w.hands) == 0:
-		p.leave(w)
-		return step{leave: true}
-	case w.draining && !w.cut && !time.Now().Before(w.deadline):
-		w.cutOff()
-		return step{}
-	case w.draining && !w.cut:
-		return step{until: w.deadline}
-	case w.draining || len(w.hands) >= p.o.Slots:
-		return step{}
+	free = p.o.Slots - len(w.hands)
+	if w.draining || free <= 0 { // a goroutine that finishes a batch serves next
+		w.serving = false
+		if w.draining && len(w.hands) == 0 {
+			p.leave(w)
+		}
+		return nil, 0
 	}
-	ctx, cancel := context.WithCancel(p.calls)
 	if !w.ready {
 		w.ready, w.changed = true, time.Now()
 	}
-	w.cancelLease = cancel
-	return step{lease: ctx, free: p.o.Slots - len(w.hands)}
+	return w.leasing, free
 }
 
-func (w *worker) wait(until time.Time) {
-	var over <-chan time.Time
-	if !until.IsZero() {
-		t := time.NewTimer(time.Until(until))
-		defer t.Stop()
-		over = t.C
-	}
-	select {
-	case <-w.wake:
-	case <-over:
-	}
-}
-
-// lease asks the queue once, then rests if it could not answer.
-func (p *Pool) lease(ctx context.Context, w *worker, free int) {
-	defer w.cancelLease()
+// lease asks the queue once, then rests if it could not answer. It returns a batch where that takes the last free slot, for
+// the caller to work on.
+func (p *Pool) lease(ctx context.Context, w *worker, free int) *hand {
 	wait := p.o.LeaseWait
 	if w.failures > 0 {
 		wait = 0 // only to know whether the queue is back
 	}
 	asked := time.Now()
 	leases, err := p.source.Lease(ctx, queue.Request{Analyzer: w.id, Max: free, Wait: wait, Remote: p.o.Remote})
-	p.take(w, leases, free)
+	last := p.take(w, leases, free)
 	rest := time.Duration(0)
 	switch {
 	case ctx.Err() != nil: // this analyzer was told to leave; says nothing about the queue
-		return
+		return last
 	case err != nil:
 		rest = p.leaseFailed(w, err)
 	default:
@@ -142,23 +132,32 @@ func (p *Pool) lease(ctx context.Context, w *worker, free int) {
 		}
 	}
 	pause(ctx.Done(), rest)
+	return last
 }
 
 // take puts leases in hand. Those that arrive after the worker was told to leave, or beyond what was asked for, are
-// handed back.
-func (p *Pool) take(w *worker, leases []queue.Lease, free int) {
+// handed back. It returns the last one if that leaves no slot free, and then the goroutine no longer serves.
+func (p *Pool) take(w *worker, leases []queue.Lease, free int) (last *hand) {
+	if len(leases) == 0 {
+		return nil
+	}
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, l := range leases {
-		h := newHand(w, l)
+		h := newHand(w, l, now)
 		h.unwanted = w.draining || i >= free
-		if w.cut {
-			h.cutOff()
-		}
 		w.hands[h] = struct{}{}
 		p.wg.Add(1)
-		go p.work(h)
+		if i == len(leases)-1 && len(leases) >= free {
+			w.serving = false
+			last = h
+		} else {
+			go p.workThenServe(h)
+		}
+		p.keep(h, now)
 	}
+	return last
 }
 
 // leaseFailed notes the failure and returns how long to rest. The first analyzer that fails speaks for all.

@@ -40,94 +40,151 @@ func (e *BodyError) Error() string { return "reading the body: " + e.Err.Error()
 // Unwrap returns the cause.
 func (e *BodyError) Unwrap() error { return e.Err }
 
-// buffer holds a body, and the permit for the memory it takes.
-type buffer struct {
-	d      *Distributor
-	permit int64
-	b      *bytes.Buffer
+const (
+	// pieceBytes is how much of a body is read before it is decoded and packed. A piece of this size is still in the
+	// processor's second-level cache when it is packed, and S2 is fastest on blocks of at most 64 KiB.
+	pieceBytes = 64 << 10
+
+	// unknownBytes is the first buffer of a body whose length is not announced. Most fit.
+	unknownBytes = 16 << 10
+)
+
+// window is the part of a body that is in memory: read, and not yet decoded.
+type window struct {
+	claim    *claim
+	limit    int64 // of the body, in bytes
+	inflated bool  // the body is what an inflater returns
+	left     int64 // bytes that are still to come; -1 where unknown
+	total    int64 // bytes read so far
+	buf      *buffer
+	from, to int // what is in buf
 }
 
-// keep is the largest buffer that is kept for the next body.
-const keep = 1 << 20
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-func (d *Distributor) newBuffer() *buffer { return &buffer{d: d, b: buffers.Get().(*bytes.Buffer)} }
-
-func (in *buffer) bytes() []byte { return in.b.Bytes() }
-
-func (in *buffer) free() {
-	if in.b == nil {
-		return
-	}
-	if in.b.Cap() <= keep {
-		in.b.Reset()
-		buffers.Put(in.b)
-	}
-	in.b = nil
-	in.d.memory.Release(in.permit)
-	in.permit = 0
-}
-
-// claim asks for the right to hold size bytes. It waits for Options.Hold at most.
-func (in *buffer) claim(ctx context.Context, size int64) error {
-	more := size - in.permit
-	if more <= 0 {
+func (w *window) bytes() []byte {
+	if w.buf == nil { // nothing was read, because the body is empty
 		return nil
 	}
-	if !in.d.memory.TryAcquire(more) {
-		ctx, cancel := context.WithTimeout(ctx, in.d.o.Hold)
-		defer cancel()
-		if err := in.d.memory.Acquire(ctx, more); err != nil {
-			return &OverloadError{fmt.Errorf("the bodies of all requests together exceed %d bytes", in.d.o.MaxInFlightBytes)}
+	return w.buf.b[w.from:w.to]
+}
+
+// fill reads until the buffer is full or the body ends, and says which of the two it was. A buffer from whose content
+// nothing could be used is replaced by a larger one, so that memory is claimed only as the body proves to be that long: a
+// length that is only announced claims one piece at most.
+func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error) {
+	if w.left == 0 {
+		return true, nil
+	}
+	if err := w.room(ctx); err != nil {
+		return false, err
+	}
+	for w.to < len(w.buf.b) {
+		free := w.buf.b[w.to:]
+		most := w.limit + 1 - w.total
+		if w.left >= 0 {
+			most = w.left
+		}
+		n, err := body.Read(free[:min(int64(len(free)), most)])
+		w.to += n
+		w.total += int64(n)
+		if w.total > w.limit {
+			return false, &TooLargeError{Limit: w.limit, Inflated: w.inflated}
+		}
+		if w.left >= 0 {
+			if w.left -= int64(n); w.left == 0 { // spares another read just to see the end
+				return true, nil
+			}
+		}
+		if err == io.EOF {
+			return true, nil
+		}
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			return false, &TooLargeError{Limit: w.limit, Inflated: true}
+		}
+		if err != nil {
+			return false, &BodyError{err}
 		}
 	}
-	in.permit = size
+	return false, nil
+}
+
+// room makes room for more of the body.
+func (w *window) room(ctx context.Context) error {
+	have := w.to - w.from
+	if w.buf != nil && have < len(w.buf.b) {
+		copy(w.buf.b, w.bytes()) // the start of a record, usually
+		w.from, w.to = 0, have
+		return nil
+	}
+	size := unknownBytes
+	switch {
+	case w.buf != nil:
+		size = 2 * len(w.buf.b)
+		size = max(size, min(pieceBytes, 4*len(w.buf.b)))
+	case w.left > 0:
+		size = int(min(w.left, pieceBytes))
+	case w.inflated:
+		size = pieceBytes
+	}
+	most := w.limit + 1
+	if w.left >= 0 {
+		most = int64(have) + w.left
+	}
+	size = bufferSize(int(min(int64(size), most)))
+	old := 0
+	if w.buf != nil {
+		old = len(w.buf.b)
+	}
+	if err := w.claim.grow(ctx, size-old); err != nil {
+		return err
+	}
+	larger := getBuffer(size)
+	if w.buf != nil {
+		copy(larger.b, w.bytes())
+		w.buf.free()
+	}
+	w.buf, w.from, w.to = larger, 0, have
 	return nil
 }
 
-// read takes a whole body in, inflated. The buffer must be freed, after an error too.
-//
-// The body is read to its end before it is inflated, so that a slow sender holds up nobody who waits to inflate.
-func (d *Distributor) read(ctx context.Context, encoding string, size int64, body io.Reader) (*buffer, error) {
-	in := d.newBuffer()
-	limit := int64(d.o.MaxBodyBytes)
-	if size > limit {
-		return in, &TooLargeError{Limit: limit}
+// free gives the buffer back, but not the claim.
+func (w *window) free() {
+	if w.buf != nil {
+		w.buf.free()
+		w.buf = nil
 	}
-	if err := in.fill(ctx, body, size, limit, false); err != nil {
-		return in, err
-	}
-	var pool *sync.Pool
-	switch encoding {
-	case "", "identity":
-		return in, nil
-	case "gzip", "x-gzip":
-		if !bytes.HasPrefix(in.bytes(), gzipMagic) {
-			return in, &BodyError{errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")}
+}
+
+// readAll reads a body to its end.
+func (w *window) readAll(ctx context.Context, body io.Reader) error {
+	for {
+		if last, err := w.fill(ctx, body); last || err != nil {
+			return err
 		}
+	}
+}
+
+// inflater returns a reader of an inflated body, and a function to call when it is done with.
+func inflater(ctx context.Context, encoding string, packed []byte) (io.Reader, func(), error) {
+	pool := &zstdReaders
+	if encoding != "zstd" {
 		pool = &gzipReaders
-	case "zstd":
-		pool = &zstdReaders
-	default:
-		return in, fmt.Errorf("%w (not %q)", ErrEncoding, encoding)
+		if !bytes.HasPrefix(packed, gzipMagic) {
+			return nil, nil, errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")
+		}
 	}
-	defer in.free()
-	out := d.newBuffer()
 	if err := inflaters.Acquire(ctx, 1); err != nil {
-		return out, &BodyError{err}
+		return nil, nil, err
 	}
-	defer inflaters.Release(1)
 	r := pool.Get().(resetReader)
-	defer pool.Put(r)
-	if err := r.Reset(bytes.NewReader(in.bytes())); err != nil {
-		return out, &BodyError{inflateError(encoding, err)}
+	done := func() {
+		pool.Put(r)
+		inflaters.Release(1)
 	}
-	err := out.fill(ctx, r, -1, limit, true)
-	if bad, ok := errors.AsType[*BodyError](err); ok {
-		err = &BodyError{inflateError(encoding, bad.Err)}
+	if err := r.Reset(bytes.NewReader(packed)); err != nil {
+		done()
+		return nil, nil, inflateError(encoding, err)
 	}
-	return out, err
+	return r, done, nil
 }
 
 // gzipMagic is how every gzip file begins (RFC 1952, 2.3.1).
@@ -139,41 +196,6 @@ func inflateError(encoding string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", encoding, err)
-}
-
-// firstStep is how much memory a body claims before its first byte is there. Most bodies fit.
-const firstStep = 128 << 10
-
-// fill reads in steps, so that memory is claimed only as the body proves to be that long.
-func (in *buffer) fill(ctx context.Context, body io.Reader, size, limit int64, inflated bool) error {
-	for {
-		// A length that is only announced claims nothing: the first step is small, each further one at most doubles.
-		have := int64(in.b.Len())
-		want := min(max(firstStep, have), limit+1-have)
-		if size >= 0 {
-			want = min(want, size-have)
-		}
-		if err := in.claim(ctx, have+want); err != nil {
-			return err
-		}
-		in.b.Grow(int(want) + bytes.MinRead)
-		n, err := io.CopyN(in.b, body, want)
-		if have+n > limit {
-			return &TooLargeError{Limit: limit, Inflated: inflated}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
-			return &TooLargeError{Limit: limit, Inflated: true}
-		}
-		if err != nil {
-			return &BodyError{err}
-		}
-		if size >= 0 && have+n == size { // spares another read just to see the end
-			return nil
-		}
-	}
 }
 
 // inflaters bounds how many bodies are inflated at once: more would not be faster, and each costs its window.

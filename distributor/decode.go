@@ -29,8 +29,13 @@ var ErrFormat = errors.New("unsupported content type")
 
 // FormatOf reads a Content-Type. A body without one, or with the one that curl -d sets, is looked at.
 func FormatOf(contentType string) (Format, error) {
-	if contentType == "" {
+	switch contentType { // what nearly all senders write needs no parsing
+	case "":
 		return Sniff, nil
+	case "application/x-ndjson":
+		return NDJSON, nil
+	case "application/json":
+		return JSON, nil
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -58,100 +63,168 @@ type Rejection struct {
 // maxRejections is how many rejections an answer names.
 const maxRejections = 20
 
-// Decoded is a body taken apart into records.
-type Decoded struct {
-	Lines    []byte // the good records, one JSON object a line, each line ended; may share memory with the body
-	Count    int    // how many
+// Decoder takes one body apart into records, piece by piece, while the body arrives. It does not fail: a body in which
+// nothing is good yields no lines.
+//
+// Lines of a body are decoded as soon as they are complete. An array, or an object over several lines, is decoded once the
+// body is complete, because only its end shows that it was one.
+type Decoder struct {
 	Rejected int
 	TooLarge int         // the part of Rejected that was over the limit for one record
 	Errors   []Rejection // the first 20 of Rejected
+
+	format    Format
+	maxRecord int
+	begun     bool   // a byte order mark was looked for
+	decided   bool   // format is NDJSON or Text, or JSON that is no lines of objects
+	next      int    // number of the next line or element, from 1
+	out       []byte // lines that are not in the body as they are; used again from call to call
+
+	// Of a JSON body that is no lines of objects.
+	started bool
+	inArray bool
+	ended   bool
+	valid   bool // all of it is UTF-8
+	done    int  // bytes of it that were used by earlier calls
 }
 
-func (d *Decoded) reject(line int, reason string) {
+// NewDecoder makes a decoder for one body. Records longer than maxRecord bytes are rejected.
+func NewDecoder(f Format, maxRecord int) *Decoder {
+	d := &Decoder{}
+	d.reset(f, maxRecord)
+	return d
+}
+
+// reset makes a decoder ready for another body.
+func (d *Decoder) reset(f Format, maxRecord int) {
+	*d = Decoder{format: f, maxRecord: maxRecord, next: 1, out: d.out[:0]}
+}
+
+// maxOut is how many bytes of lines one call of Next returns at most, unless a single record is longer, where the lines are
+// not in the body as they are. It bounds the memory for them.
+const maxOut = 64 << 10
+
+// Next decodes what it can of b, the part of the body that was not used yet: it returns count good records as lines, one
+// JSON object each, and how many bytes of b were used. It is called until it uses nothing; then with more of the body behind
+// the rest of b, or, where last is true and nothing follows, no more.
+//
+// Next may change b and the memory between len(b) and cap(b). The lines are good until the next call or change of b.
+func (d *Decoder) Next(b []byte, last bool) (lines []byte, count, used int) {
+	if !d.begun {
+		if len(b) < len(byteOrderMark) && !last {
+			return nil, 0, 0
+		}
+		d.begun = true
+		if bytes.HasPrefix(b, byteOrderMark) {
+			return nil, 0, len(byteOrderMark)
+		}
+	}
+	if !d.decided {
+		if d.decided = d.decide(b, last); !d.decided {
+			return nil, 0, 0
+		}
+	}
+	switch {
+	case d.format == NDJSON:
+		return d.nextLines(b, last)
+	case d.format == Text:
+		return d.nextText(b, last)
+	case last && !d.ended:
+		return d.nextValues(b)
+	}
+	return nil, 0, 0
+}
+
+// decide finds out what a body is whose format leaves that open, and says whether b is enough to tell.
+func (d *Decoder) decide(b []byte, last bool) bool {
+	if d.format != JSON && d.format != Sniff {
+		return true
+	}
+	at := jsonscan.SkipSpace(b, 0)
+	if at == len(b) && !last {
+		return false
+	}
+	if d.format == Sniff && (at == len(b) || b[at] != '{' && b[at] != '[') {
+		d.format = Text
+		return true
+	}
+	if at < len(b) && b[at] == '{' {
+		switch end := bytes.IndexByte(b[at:], '\n'); {
+		case end < 0 && !last:
+			return false
+		case end >= 0 && jsonscan.Object(b[at:at+end]) == nil:
+			d.format = NDJSON
+			return true
+		}
+	}
+	d.format = JSON
+	return true
+}
+
+func (d *Decoder) reject(number int, reason string) {
 	d.Rejected++
 	if len(d.Errors) < maxRejections {
-		d.Errors = append(d.Errors, Rejection{line, reason})
+		d.Errors = append(d.Errors, Rejection{number, reason})
 	}
 }
 
-func (d *Decoded) rejectLarge(line, size, limit int) {
+func (d *Decoder) rejectLarge(number, size int) {
 	d.TooLarge++
-	d.reject(line, fmt.Sprintf("record is %d bytes, the limit is %d", size, limit))
+	d.reject(number, fmt.Sprintf("record is %d bytes, the limit is %d", size, d.maxRecord))
 }
 
 // byteOrderMark is what some programs write before UTF-8; it is no part of the first record.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Decode takes a body apart. Records longer than maxRecord bytes are rejected. It does not fail: a body in which nothing is
-// good has Count 0.
-func Decode(f Format, body []byte, maxRecord int) Decoded {
-	body = bytes.TrimPrefix(body, byteOrderMark)
-	if f == Sniff {
-		switch start := bytes.TrimLeft(body, " \t\r\n"); {
-		case len(start) > 0 && (start[0] == '{' || start[0] == '['):
-			f = JSON
-		default:
-			f = Text
-		}
+// nextLines decodes the complete lines of b. Where all are good, which is nearly always, they are returned as they are; behind
+// one that is not, the good ones are moved down in b.
+func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int) {
+	if !last {
+		b = b[:bytes.LastIndexByte(b, '\n')+1]
 	}
-	switch f {
-	case Text:
-		return decodeText(body, maxRecord)
-	case JSON:
-		return decodeJSON(body, maxRecord)
+	if len(b) == 0 {
+		return nil, 0, 0
 	}
-	return decodeNDJSON(body, maxRecord)
-}
-
-// decodeNDJSON returns the body itself where every line of it is good, which is nearly always.
-func decodeNDJSON(body []byte, maxRecord int) (d Decoded) {
 	scanner := scanners.Get().(*jsonscan.Scanner)
 	defer scanners.Put(scanner)
-	valid := utf8.Valid(body) // all at once is many times faster than line by line
-	same := true              // so far the good records are body[:at]
-	for at, line := 0, 1; at < len(body); line++ {
-		if same && valid { // nearly always
-			if n := scanner.Line(body[at:]); n > 0 && n-1 <= maxRecord {
-				d.Count++
+	valid := utf8.Valid(b) // all at once is many times faster than line by line
+	kept := 0              // the good records are b[:kept]
+	for at := 0; at < len(b); d.next++ {
+		if valid { // nearly always
+			if n := scanner.Line(b[at:]); n > 0 && n-1 <= d.maxRecord {
+				if kept != at {
+					copy(b[kept:], b[at:at+n])
+				}
+				count++
 				at += n
+				kept += n
 				continue
 			}
 		}
-		end := bytes.IndexByte(body[at:], '\n')
+		end := bytes.IndexByte(b[at:], '\n')
 		next := at + end + 1
 		if end < 0 {
-			end, next = len(body)-at, len(body)
+			end, next = len(b)-at, len(b)
 		}
-		text := body[at : at+end]
+		text := b[at : at+end]
 		reason := checkRecord(scanner, text, valid)
-		good := reason == "" && len(text) <= maxRecord
 		switch {
 		case isBlank(text):
-			good = false
 		case reason != "":
-			d.reject(line, reason)
-		case !good:
-			d.rejectLarge(line, len(text), maxRecord)
-		}
-		if good && next > at+end && same {
-			d.Count++
-			at = next
-			continue
-		}
-		if same { // from here on the good ones are copied
-			same = false
-			d.Lines = append(make([]byte, 0, len(body)+1), body[:at]...)
-		}
-		if good {
-			d.Count++
-			d.Lines = append(append(d.Lines, text...), '\n')
+			d.reject(d.next, reason)
+		case len(text) > d.maxRecord:
+			d.rejectLarge(d.next, len(text))
+		default:
+			count++
+			if next == at+end { // the last line is not ended
+				b = append(append(b[:kept], text...), '\n')
+				return b, count, next
+			}
+			kept += copy(b[kept:], b[at:next])
 		}
 		at = next
 	}
-	if same {
-		d.Lines = body
-	}
-	return d
+	return b[:kept], count, len(b)
 }
 
 func isBlank(b []byte) bool { return jsonscan.SkipSpace(b, 0) == len(b) }
@@ -183,110 +256,135 @@ func invalidUTF8(b []byte) int {
 	return -1
 }
 
-// decodeJSON reads values one after the other. An array stands for its elements. After a syntax error nothing says where
-// the next value starts, so the rest counts as one rejected record; but a body of objects with a line each is read by lines.
-func decodeJSON(body []byte, maxRecord int) (d Decoded) {
-	at := jsonscan.SkipSpace(body, 0)
-	if at == len(body) {
-		d.reject(1, "the body is empty, want a JSON object or an array of objects")
-		return d
-	}
-	if body[at] == '{' {
-		first, _, more := bytes.Cut(body[at:], []byte{'\n'})
-		if more && jsonscan.Object(first) == nil {
-			return decodeNDJSON(body, maxRecord)
+// nextValues reads values one after the other. An array stands for its elements. After a syntax error nothing says where
+// the next value starts, so the rest counts as one rejected record.
+func (d *Decoder) nextValues(b []byte) (lines []byte, count, used int) {
+	at := 0
+	if !d.started {
+		if at = d.start(b); d.ended {
+			return nil, 0, len(b)
 		}
 	}
 	scanner := scanners.Get().(*jsonscan.Scanner)
 	defer scanners.Put(scanner)
-	valid := utf8.Valid(body)
-	inArray := body[at] == '['
-	if inArray {
-		at = jsonscan.SkipSpace(body, at+1)
-		if at < len(body) && body[at] == ']' {
-			return d
+	d.out = d.out[:0]
+	for ; at < len(b); d.next++ {
+		if len(d.out) >= maxOut {
+			d.done += at
+			return d.out, count, at
 		}
-	}
-	for n := 1; at < len(body); n++ {
-		end, err := jsonscan.Value(body, at)
+		end, err := jsonscan.Value(b, at)
 		if err != nil {
-			d.reject(n, err.Error())
-			return d
+			if syntax, ok := errors.AsType[*jsonscan.SyntaxError](err); ok {
+				syntax.Offset += d.done
+			}
+			return d.end(b, count, d.next, err.Error())
 		}
-		d.add(n, body[at:end], checkRecord(scanner, body[at:end], valid), maxRecord)
-		at = jsonscan.SkipSpace(body, end)
-		if !inArray {
+		if d.add(b[at:end], checkRecord(scanner, b[at:end], d.valid)) {
+			count++
+		}
+		at = jsonscan.SkipSpace(b, end)
+		if !d.inArray {
 			continue
 		}
 		switch {
-		case at < len(body) && body[at] == ',':
-			at = jsonscan.SkipSpace(body, at+1)
-		case at < len(body) && body[at] == ']':
-			if rest := jsonscan.SkipSpace(body, at+1); rest < len(body) {
-				d.reject(n+1, fmt.Sprintf("unexpected text after the array, at byte %d", rest+1))
+		case at < len(b) && b[at] == ',':
+			at = jsonscan.SkipSpace(b, at+1)
+		case at < len(b) && b[at] == ']':
+			reason := ""
+			if rest := jsonscan.SkipSpace(b, at+1); rest < len(b) {
+				reason = fmt.Sprintf("unexpected text after the array, at byte %d", d.done+rest+1)
 			}
-			return d
+			return d.end(b, count, d.next+1, reason)
 		default:
-			d.reject(n+1, fmt.Sprintf("the array is broken after element %d, at byte %d", n, at+1))
-			return d
+			return d.end(b, count, d.next+1, fmt.Sprintf("the array is broken after element %d, at byte %d", d.next, d.done+at+1))
 		}
 	}
-	if inArray {
-		d.reject(d.Count+d.Rejected+1, "the array is not closed")
+	reason := ""
+	if d.inArray {
+		reason = "the array is not closed"
 	}
-	return d
+	return d.end(b, count, d.next, reason)
 }
 
-// add takes one value of a JSON body, or rejects it for a reason or its size.
-func (d *Decoded) add(n int, text []byte, reason string, maxRecord int) {
-	if reason != "" {
-		d.reject(n, reason)
-		return
+// start looks at how a body of values begins, and returns where the first value is.
+func (d *Decoder) start(b []byte) int {
+	d.started, d.valid = true, utf8.Valid(b)
+	at := jsonscan.SkipSpace(b, 0)
+	if at == len(b) {
+		d.end(b, 0, 1, "the body is empty, want a JSON object or an array of objects")
+		return at
 	}
-	start := len(d.Lines)
-	if bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 {
-		d.Lines = append(d.Lines, text...)
-	} else { // a record is stored as one line
+	if d.inArray = b[at] == '['; d.inArray {
+		at = jsonscan.SkipSpace(b, at+1)
+		d.ended = at < len(b) && b[at] == ']'
+	}
+	return at
+}
+
+// end is what nextValues returns last, after a rejection where there is a reason.
+func (d *Decoder) end(b []byte, count, number int, reason string) ([]byte, int, int) {
+	d.ended = true
+	if reason != "" {
+		d.reject(number, reason)
+	}
+	return d.out, count, len(b)
+}
+
+// add takes one value of a JSON body, or rejects it for a reason or its size. It says whether it took it.
+func (d *Decoder) add(text []byte, reason string) bool {
+	if reason != "" {
+		d.reject(d.next, reason)
+		return false
+	}
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // a record is stored as one line
 		var one bytes.Buffer
 		if err := json.Compact(&one, text); err != nil { // can't be: the text was checked
-			d.reject(n, err.Error())
-			return
+			d.reject(d.next, err.Error())
+			return false
 		}
-		d.Lines = append(d.Lines, one.Bytes()...)
+		text = one.Bytes()
 	}
-	if size := len(d.Lines) - start; size > maxRecord {
-		d.Lines = d.Lines[:start]
-		d.rejectLarge(n, size, maxRecord)
-		return
+	if len(text) > d.maxRecord {
+		d.rejectLarge(d.next, len(text))
+		return false
 	}
-	d.Lines = append(d.Lines, '\n')
-	d.Count++
+	d.out = append(append(d.out, text...), '\n')
+	return true
 }
 
-// decodeText makes a record of each line that is not empty. Bytes that are not UTF-8 are replaced by U+FFFD: a log line in
+// nextText makes a record of each line that is not empty. Bytes that are not UTF-8 are replaced by U+FFFD: a log line in
 // an old encoding is still worth keeping.
-func decodeText(body []byte, maxRecord int) (d Decoded) {
-	d.Lines = make([]byte, 0, len(body)+len(body)/8)
-	for n := 1; len(body) > 0; n++ {
-		text, rest, _ := bytes.Cut(body, []byte{'\n'})
-		body = rest
-		text = bytes.TrimSuffix(text, []byte{'\r'})
+func (d *Decoder) nextText(b []byte, last bool) (lines []byte, count, used int) {
+	d.out = d.out[:0]
+	at := 0
+	for ; at < len(b) && len(d.out) < maxOut; d.next++ {
+		end := bytes.IndexByte(b[at:], '\n')
+		next := at + end + 1
+		if end < 0 {
+			if !last {
+				break
+			}
+			end, next = len(b)-at, len(b)
+		}
+		text := bytes.TrimSuffix(b[at:at+end], []byte{'\r'})
+		at = next
 		if len(text) == 0 {
 			continue
 		}
-		start := len(d.Lines)
-		d.Lines = append(d.Lines, `{"body":`...)
-		d.Lines = appendString(d.Lines, text)
-		d.Lines = append(d.Lines, '}')
-		if size := len(d.Lines) - start; size > maxRecord {
-			d.Lines = d.Lines[:start]
-			d.rejectLarge(n, size, maxRecord)
+		start := len(d.out)
+		d.out = append(d.out, `{"body":`...)
+		d.out = appendString(d.out, text)
+		d.out = append(d.out, '}')
+		if size := len(d.out) - start; size > d.maxRecord {
+			d.out = d.out[:start]
+			d.rejectLarge(d.next, size)
 			continue
 		}
-		d.Lines = append(d.Lines, '\n')
-		d.Count++
+		d.out = append(d.out, '\n')
+		count++
 	}
-	return d
+	return d.out, count, at
 }
 
 const hex = "0123456789abcdef"

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,6 +28,45 @@ func TestFormatOf(t *testing.T) {
 			t.Errorf("FormatOf(%q) = %v, want ErrFormat", contentType, err)
 		}
 	}
+}
+
+// decoded is what a Decoder makes of a body.
+type decoded struct {
+	Lines    []byte
+	Count    int
+	Rejected int
+	TooLarge int
+	Errors   []Rejection
+}
+
+// decode decodes a body that arrives in pieces of the given sizes, the last of which repeats. Without sizes it arrives whole.
+func decode(f Format, body []byte, maxRecord int, sizes ...int) (r decoded) {
+	if len(sizes) == 0 {
+		sizes = []int{len(body)}
+	}
+	d := NewDecoder(f, maxRecord)
+	var waiting []byte
+	rest := bytes.Clone(body)
+	for last := false; !last; {
+		size := min(sizes[0], len(rest))
+		waiting = append(waiting, rest[:size]...)
+		rest = rest[size:]
+		if len(sizes) > 1 {
+			sizes = sizes[1:]
+		}
+		last = len(rest) == 0
+		for {
+			lines, count, used := d.Next(waiting, last)
+			r.Lines = append(r.Lines, lines...)
+			r.Count += count
+			if used == 0 {
+				break
+			}
+			waiting = waiting[used:]
+		}
+	}
+	r.Rejected, r.TooLarge, r.Errors = d.Rejected, d.TooLarge, d.Errors
+	return r
 }
 
 func TestDecode(t *testing.T) {
@@ -76,7 +117,10 @@ func TestDecode(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decode(tt.format, []byte(tt.body), limit)
+			d := decode(tt.format, []byte(tt.body), limit)
+			if pieces := decode(tt.format, []byte(tt.body), limit, 1); !reflect.DeepEqual(pieces, d) {
+				t.Errorf("byte by byte: %+v, as a whole %+v", pieces, d)
+			}
 			if got := strings.ReplaceAll(strings.TrimSuffix(string(d.Lines), "\n"), "\n", "|"); got != tt.lines {
 				t.Errorf("lines = %q, want %q", got, tt.lines)
 			}
@@ -99,33 +143,34 @@ func TestDecode(t *testing.T) {
 func TestDecodeKeepsToLines(t *testing.T) {
 	const object = "{\"a\":\n1}"
 	for range 100 { // so that scanners are used again
-		if d := Decode(JSON, []byte(object), 100); string(d.Lines) != "{\"a\":1}\n" {
+		if d := decode(JSON, []byte(object), 100); string(d.Lines) != "{\"a\":1}\n" {
 			t.Fatalf("as JSON: %q", d.Lines)
 		}
-		if d := Decode(NDJSON, []byte(object+"\n"), 100); d.Count != 0 || d.Rejected != 2 {
+		if d := decode(NDJSON, []byte(object+"\n"), 100); d.Count != 0 || d.Rejected != 2 {
 			t.Fatalf("as lines: %d accepted, %d rejected, want 0 and 2", d.Count, d.Rejected)
 		}
 	}
 }
 
 func TestDecodeNamesTheFirstTwenty(t *testing.T) {
-	d := Decode(NDJSON, bytes.Repeat([]byte("x\n"), 50), 100)
+	d := decode(NDJSON, bytes.Repeat([]byte("x\n"), 50), 100)
 	if d.Rejected != 50 || len(d.Errors) != 20 || d.Errors[19].Line != 20 {
 		t.Errorf("rejected %d, named %d; want 50 and lines 1 to 20", d.Rejected, len(d.Errors))
 	}
 }
 
-// FuzzDecode checks what the queue relies on, for all formats: as many lines as counted, each an object that fits.
+// FuzzDecode checks what the queue relies on, for all formats: as many lines as counted, each an object that fits. And that
+// it does not matter in which pieces a body arrives.
 func FuzzDecode(f *testing.F) {
 	for _, body := range []string{"{\"a\":1}\n", "[{\"a\":1},2]", "{\n\"a\":[\n1]}", "text\n\xff", "{\"a\":1}{}", "[[[[",
 		"{\"a\":1}\n{\"a\":2}\n{\"a\":3}", "{\"a\":1}\n{\"a\":02}\n{\"a\":3}\n", "{\"a\":1}\n\n{\"a\":2}\r\n{\"a\":3}\n"} {
 		for format := NDJSON; format <= Sniff; format++ {
-			f.Add(int(format), []byte(body))
+			f.Add(int(format), []byte(body), uint64(3))
 		}
 	}
-	f.Fuzz(func(t *testing.T, format int, body []byte) {
+	f.Fuzz(func(t *testing.T, format int, body []byte, seed uint64) {
 		const limit = 100
-		d := Decode(Format(uint(format)%4), body, limit)
+		d := decode(Format(uint(format)%4), body, limit)
 		if n := bytes.Count(d.Lines, []byte{'\n'}); n != d.Count || d.Rejected < len(d.Errors) {
 			t.Fatalf("%q: count %d with %d lines; rejected %d with %d named", body, d.Count, n, d.Rejected, len(d.Errors))
 		}
@@ -133,6 +178,14 @@ func FuzzDecode(f *testing.F) {
 			if len(line)-1 > limit || jsonscan.Object(line) != nil || !json.Valid(line) || !bytes.HasSuffix(line, []byte{'\n'}) {
 				t.Errorf("%q: line %q is not a record", body, line)
 			}
+		}
+		random := rand.New(rand.NewPCG(seed, 0))
+		sizes := make([]int, 1+random.IntN(20))
+		for i := range sizes {
+			sizes[i] = 1 + random.IntN(1+random.IntN(40))
+		}
+		if pieces := decode(Format(uint(format)%4), body, limit, sizes...); !reflect.DeepEqual(pieces, d) {
+			t.Errorf("%q in pieces of %d bytes: %+v, as a whole %+v", body, sizes, pieces, d)
 		}
 	})
 }
@@ -142,8 +195,39 @@ func BenchmarkDecodeNDJSON(b *testing.B) {
 		`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`+"\n", 500))
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if d := Decode(NDJSON, body, 1<<20); d.Count != 500 {
-			b.Fatal(d.Count)
+		if _, count, _ := NewDecoder(NDJSON, 1<<20).Next(body, true); count != 500 {
+			b.Fatal(count)
 		}
+	}
+}
+
+// TestDecodeInBoundedMemory: lines that are not in the body as they are come in portions, also those of an array.
+func TestDecodeInBoundedMemory(t *testing.T) {
+	for format, body := range map[Format]string{
+		Text: strings.Repeat("x\n", 100_000),
+		JSON: "[" + strings.Repeat(`{"a":1},`, 99_999) + `{"a":1}] x`,
+	} {
+		d := NewDecoder(format, 100)
+		rest, records := []byte(body), 0
+		for {
+			lines, count, used := d.Next(rest, true)
+			if len(lines) > maxOut+100 {
+				t.Errorf("format %d: %d bytes of lines at once, want at most about %d", format, len(lines), maxOut)
+			}
+			if rest, records = rest[used:], records+count; used == 0 {
+				break
+			}
+		}
+		if records != 100_000 || format == JSON && (d.Errors[0] != Rejection{100_001, fmt.Sprintf("unexpected text after the array, at byte %d", len(body))}) {
+			t.Errorf("format %d: %d records, errors %v", format, records, d.Errors)
+		}
+	}
+	d := NewDecoder(JSON, 100)
+	body := []byte("[" + strings.Repeat(`{"a":1},`, 20_000) + `{"a":x}]`)
+	for used := 1; used > 0; body = body[used:] {
+		_, _, used = d.Next(body, true)
+	}
+	if want := (Rejection{20_001, "invalid JSON at byte 160007: expected a value"}); len(d.Errors) != 1 || d.Errors[0] != want {
+		t.Errorf("errors %v, want %v: the byte is counted from the start of the body", d.Errors, want)
 	}
 }

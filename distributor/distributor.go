@@ -1,10 +1,11 @@
-// Package distributor takes records in: it reads a body, checks and counts its records, gathers them with those of other
-// callers, and stores them in a queue before it answers. What it can't store now it pushes back; it never drops.
+// Package distributor ingests records: it reads a body, checks, counts and packs its records while the body arrives, and
+// once the body is complete stores them in a queue, together with those of other callers, before it answers. What it can't
+// store now it pushes back; it never drops.
 //
-// Decoding ([Decode]) is apart from admitting ([Intake]), so that a new protocol only has to bring its own decoder.
+// Decoding ([Decoder]) is separate from storing, so that a new protocol only has to bring its own decoder.
 //
-// Memory is bounded: bodies are read only while the total of Options.MaxInFlightBytes is not reached, and nothing is
-// inflated past Options.MaxBodyBytes.
+// Memory is bounded: bodies are read and packed only while the total of Options.MaxInFlightBytes is not reached, and nothing
+// is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a time.
 package distributor
 
 import (
@@ -12,10 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/sluicehq/sluice"
 )
 
 // Options are the settings of a distributor. All sizes are in bytes.
@@ -24,9 +28,8 @@ type Options struct {
 	MaxRecordBytes   int           // of one record; zero means 1 MiB, and never above MaxBatchBytes
 	MaxBatchBytes    int           // of one stored batch, before compression; zero means 1 MiB
 	MaxBatchRecords  int           // in one stored batch; zero means 4096
-	MaxInFlightBytes int           // of all bodies being read or stored; zero means 80 MiB, and never below twice MaxBodyBytes
-	MaxPendingBytes  int           // of records waiting for a commit; zero means 32 MiB
-	Committers       int           // batches being stored at once; zero means 4, good for as many partitions
+	MaxInFlightBytes int           // of memory for all bodies being read or stored; zero means 80 MiB, and never below twice MaxBodyBytes
+	MaxPendingBytes  int           // of records waiting for a commit, packed where they are; zero means 32 MiB
 	Hold             time.Duration // how long an overloaded request waits before it is pushed back; zero means 1s, negative means not at all
 }
 
@@ -37,7 +40,7 @@ func (o Options) WithDefaults() Options {
 		value int
 	}{
 		{&o.MaxBodyBytes, 32 << 20}, {&o.MaxBatchBytes, 1 << 20}, {&o.MaxBatchRecords, 4096},
-		{&o.MaxPendingBytes, 32 << 20}, {&o.Committers, 4}, {&o.MaxRecordBytes, 1 << 20}, {&o.MaxInFlightBytes, 80 << 20},
+		{&o.MaxPendingBytes, 32 << 20}, {&o.MaxRecordBytes, 1 << 20}, {&o.MaxInFlightBytes, 80 << 20},
 	} {
 		if *f.field == 0 {
 			*f.field = f.value
@@ -62,7 +65,7 @@ func (o Options) Validate() error {
 		value, min int
 	}{
 		{"MaxBodyBytes", o.MaxBodyBytes, 1 << 10}, {"MaxRecordBytes", o.MaxRecordBytes, 1 << 10}, {"MaxBatchBytes", o.MaxBatchBytes, 1 << 10},
-		{"MaxBatchRecords", o.MaxBatchRecords, 1}, {"MaxPendingBytes", o.MaxPendingBytes, 1 << 10}, {"Committers", o.Committers, 1},
+		{"MaxBatchRecords", o.MaxBatchRecords, 1}, {"MaxPendingBytes", o.MaxPendingBytes, 1 << 10},
 	} {
 		if f.value < f.min {
 			errs = append(errs, fmt.Errorf("distributor: %s is %d, want at least %d", f.name, f.value, f.min))
@@ -73,13 +76,14 @@ func (o Options) Validate() error {
 
 // Distributor takes bodies in. Make one with [New].
 type Distributor struct {
-	// Stored is called with the records of each body that was stored, one JSON object a line. It must neither keep nor change them, and must
-	// return quickly. Nil calls nobody. It must be set before the first Take.
-	Stored func(lines []byte)
+	// Stored is called with each batch that was stored, one at a time, and not before. It must keep nothing of the batch, whose memory is used
+	// again, and must return quickly, because the next commit waits for it. Nil calls nobody. It must be set before the first Take.
+	Stored func(b *sluice.Batch)
 
 	o      Options
-	intake *Intake
+	intake *intake
 	memory *semaphore.Weighted
+	bodies sync.Pool // of *upload
 	n      counters
 }
 
@@ -103,11 +107,17 @@ func New(put Putter, o Options) (*Distributor, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Distributor{o: o, intake: NewIntake(put, o), memory: semaphore.NewWeighted(int64(o.MaxInFlightBytes))}, nil
+	d := &Distributor{o: o, intake: newIntake(put, o), memory: semaphore.NewWeighted(int64(o.MaxInFlightBytes))}
+	d.intake.stored = func(b *sluice.Batch) {
+		if d.Stored != nil {
+			d.Stored(b)
+		}
+	}
+	return d, nil
 }
 
 // Close waits until everything taken in is stored or refused. The queue must be closed later.
-func (d *Distributor) Close() { d.intake.Close() }
+func (d *Distributor) Close() { d.intake.close() }
 
 // Stats returns the counts.
 func (d *Distributor) Stats() Stats {
@@ -123,41 +133,147 @@ type Result struct {
 	Errors   []Rejection
 }
 
-// Take reads a body in one of the native formats and stores its records. Size is the body's length, or -1 where unknown.
+// Take reads a body in one of the native formats and stores its records, all good ones or none. Size is the body's length, or -1
+// where unknown. Nothing is stored before the body's end has been read.
 //
-// The errors are [*TooLargeError], [*OverloadError], [ErrEncoding] and [*BodyError]. After an OverloadError some records may be stored all
-// the same, as Result says; after the others none are.
+// The errors are [*TooLargeError], [*OverloadError], [ErrEncoding] and [*BodyError]. After one of them no record is stored, save that
+// after an OverloadError which wraps [queue.ErrUnavailable] some or all may be on disk nevertheless.
 func (d *Distributor) Take(ctx context.Context, f Format, encoding string, size int64, body io.Reader) (Result, error) {
 	d.n.requests.Add(1)
 	r, err := d.take(ctx, f, encoding, size, body)
 	d.n.accepted.Add(int64(r.Accepted))
-	d.n.rejected.Add(int64(r.Rejected))
-	if _, ok := errors.AsType[*OverloadError](err); ok {
-		d.n.pushedBack.Add(1)
+	if r.Rejected > 0 {
+		d.n.rejected.Add(int64(r.Rejected))
 	}
-	if _, ok := errors.AsType[*TooLargeError](err); ok {
-		d.n.tooLarge.Add(1)
+	if err != nil {
+		if _, ok := errors.AsType[*OverloadError](err); ok {
+			d.n.pushedBack.Add(1)
+		}
+		if _, ok := errors.AsType[*TooLargeError](err); ok {
+			d.n.tooLarge.Add(1)
+		}
 	}
 	return r, err
 }
 
 func (d *Distributor) take(ctx context.Context, f Format, encoding string, size int64, body io.Reader) (Result, error) {
-	in, err := d.read(ctx, encoding, size, body)
-	defer in.free()
-	if err != nil {
+	if size > int64(d.o.MaxBodyBytes) {
+		return Result{}, &TooLargeError{Limit: int64(d.o.MaxBodyBytes)}
+	}
+	u, ok := d.bodies.Get().(*upload)
+	if !ok {
+		u = &upload{d: d}
+		u.claim.d = d
+		u.unit.o, u.unit.claim = &d.o, &u.claim
+	}
+	defer u.free()
+	u.decoder.reset(f, d.o.MaxRecordBytes)
+	if err := u.read(ctx, encoding, size, body); err != nil {
 		return Result{}, err
 	}
-	decoded := Decode(f, in.bytes(), d.o.MaxRecordBytes)
-	r := Result{Rejected: decoded.Rejected, TooLarge: decoded.TooLarge, Errors: decoded.Errors}
-	if decoded.Count == 0 {
+	r := Result{Rejected: u.decoder.Rejected, TooLarge: u.decoder.TooLarge, Errors: u.decoder.Errors}
+	if u.unit.count == 0 {
 		return r, nil
 	}
-	r.Accepted, err = d.intake.Add(ctx, decoded.Lines, decoded.Count)
-	if r.Accepted == decoded.Count {
-		if d.Stored != nil {
-			d.Stored(decoded.Lines)
-		}
-		d.n.bytes.Add(int64(len(decoded.Lines)))
+	if err := d.intake.store(ctx, &u.unit); err != nil {
+		return r, err
 	}
-	return r, err
+	r.Accepted = u.unit.count
+	d.n.bytes.Add(int64(u.unit.size))
+	return r, nil
+}
+
+// upload is a body that is being taken in.
+type upload struct {
+	d       *Distributor
+	claim   claim
+	window  window
+	decoder Decoder
+	unit    unit
+	out     int // bytes of decoder.out that are claimed
+}
+
+func (u *upload) free() {
+	u.out = 0
+	u.window.free()
+	u.unit.free()
+	u.claim.end()
+	if cap(u.decoder.out) > 2*maxOut {
+		u.decoder.out = nil
+	}
+	u.d.bodies.Put(u)
+}
+
+// read reads a body to its end, and decodes and packs it meanwhile.
+//
+// A compressed body is read to its end before it is inflated, so that a slow sender holds up nobody who waits to inflate.
+func (u *upload) read(ctx context.Context, encoding string, size int64, body io.Reader) error {
+	limit := int64(u.d.o.MaxBodyBytes)
+	u.window = window{claim: &u.claim, limit: limit, left: max(size, -1)}
+	switch encoding {
+	case "", "identity":
+		return u.decode(ctx, body)
+	case "gzip", "x-gzip", "zstd":
+	default:
+		return fmt.Errorf("%w (not %q)", ErrEncoding, encoding)
+	}
+	if err := u.window.readAll(ctx, body); err != nil {
+		return err
+	}
+	compressed := u.window
+	packed := compressed.bytes()
+	if compressed.buf != nil {
+		defer func() {
+			u.claim.shrink(len(compressed.buf.b))
+			compressed.free()
+		}()
+	}
+	r, done, err := inflater(ctx, encoding, packed)
+	u.window = window{claim: &u.claim, limit: limit, left: -1, inflated: true}
+	if err != nil {
+		return &BodyError{err}
+	}
+	defer done()
+	err = u.decode(ctx, r)
+	if bad, ok := errors.AsType[*BodyError](err); ok {
+		err = &BodyError{inflateError(encoding, bad.Err)}
+	}
+	return err
+}
+
+// decode reads what is not compressed, or not any more.
+func (u *upload) decode(ctx context.Context, body io.Reader) error {
+	for {
+		last, err := u.window.fill(ctx, body)
+		if err != nil {
+			return err
+		}
+		for {
+			lines, count, used := u.decoder.Next(u.window.bytes(), last)
+			u.window.from += used
+			if n := cap(u.decoder.out); len(u.decoder.out) > 0 && n > u.out {
+				if err := u.claim.grow(ctx, n-u.out); err != nil {
+					return err
+				}
+				u.out = n
+			}
+			if count > 0 {
+				small := last && u.unit.count == 0 && len(lines) <= rawBytes && u.window.from == u.window.to
+				if err := u.unit.add(ctx, lines, count, small); err != nil {
+					return err
+				}
+			}
+			if used == 0 {
+				break
+			}
+		}
+		if last {
+			break
+		}
+	}
+	if len(u.unit.buffers) > 0 && u.window.buf != nil { // everything is packed, and the wait for the disk may be long
+		u.claim.shrink(len(u.window.buf.b))
+		u.window.free()
+	}
+	return nil
 }

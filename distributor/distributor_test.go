@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,7 @@ type store struct {
 	delay   time.Duration
 	fail    func(n int) error // by number of the call, from 1
 	calls   int
+	room    int // for records; 0 for no limit
 }
 
 func (s *store) Put(_ context.Context, batches ...*sluice.Batch) error {
@@ -38,6 +41,13 @@ func (s *store) Put(_ context.Context, batches ...*sluice.Batch) error {
 		if err := s.fail(s.calls); err != nil {
 			return err
 		}
+	}
+	records := len(s.lines)
+	for _, b := range batches {
+		records += b.Len()
+	}
+	if s.room > 0 && records > s.room {
+		return &queue.FullError{Limit: "records"}
 	}
 	for _, b := range batches {
 		s.batches = append(s.batches, b.Len())
@@ -68,7 +78,7 @@ func take(d *Distributor, encoding string, body []byte) (Result, error) {
 func TestGroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{delay: time.Second}
-		d := newDistributor(t, s, Options{Committers: 1})
+		d := newDistributor(t, s, Options{})
 		var wg sync.WaitGroup
 		send := func(i int) {
 			defer wg.Done()
@@ -91,7 +101,7 @@ func TestGroupCommit(t *testing.T) {
 
 func TestLargeBodyIsSplit(t *testing.T) {
 	s := &store{}
-	d := newDistributor(t, s, Options{MaxBatchRecords: 40, Committers: 1})
+	d := newDistributor(t, s, Options{MaxBatchRecords: 40})
 	var body bytes.Buffer
 	for i := range 100 {
 		fmt.Fprintf(&body, "{\"i\":%d}\n", i)
@@ -138,51 +148,199 @@ func TestFullQueueHoldsThenPushesBack(t *testing.T) {
 	})
 }
 
-func TestPartlyStored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &store{fail: func(n int) error {
-			if n == 1 {
-				return nil
+// TestWholeOrNotAtAll: a body of several batches is stored by one call of Put, which leaves nothing of it when it fails.
+func TestWholeOrNotAtAll(t *testing.T) {
+	full := &queue.FullError{Limit: "max_bytes"}
+	body := []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")
+	for _, cause := range []error{fmt.Errorf("%w: disk gone", queue.ErrUnavailable), full} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &store{fail: func(int) error { return cause }}
+			d := newDistributor(t, s, Options{MaxBatchRecords: 1, Hold: time.Second})
+			r, err := take(d, "", body)
+			if _, ok := errors.AsType[*OverloadError](err); !ok || r.Accepted != 0 || len(s.lines) != 0 {
+				t.Errorf("%v: %+v, %v, %d records stored; want none and an OverloadError", cause, r, err, len(s.lines))
 			}
-			return fmt.Errorf("%w: disk gone", queue.ErrUnavailable)
-		}}
-		d := newDistributor(t, s, Options{MaxBatchRecords: 1, Committers: 1})
-		r, err := take(d, "", []byte("{}\n{}\n"))
-		if _, ok := errors.AsType[*OverloadError](err); !ok || r.Accepted != 1 {
-			t.Errorf("%+v, %v; want 1 accepted and an OverloadError", r, err)
+			calls := s.calls
+			s.fail = nil
+			if r, err := take(d, "", body); err != nil || r.Accepted != 3 || s.calls != calls+1 || fmt.Sprint(s.batches) != "[1 1 1]" {
+				t.Errorf("%+v, %v, batches %v in %d calls; want all 3 in one call", r, err, s.batches, s.calls-calls)
+			}
+		})
+	}
+}
+
+// TestOneCallForAllWhoWait: what gathers during a commit is stored by one call of Put, also where it needs several batches.
+func TestOneCallForAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{delay: time.Second}
+		d := newDistributor(t, s, Options{MaxBatchRecords: 10})
+		var wg sync.WaitGroup
+		for i := range 21 {
+			wg.Go(func() {
+				if r, err := take(d, "", bytes.Repeat([]byte("{}\n"), 1+i%3)); err != nil || r.Accepted != 1+i%3 {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if s.calls != 2 || fmt.Sprint(s.batches) != "[1 8 10 8 10 5]" {
+			t.Errorf("batches %v in %d calls, want [1 8 10 8 10 5] in 2", s.batches, s.calls)
 		}
 	})
 }
 
-// TestLargeBodyIsPatientOnceBegun: a body that is stored in part waits longer for room than one of which nothing is.
-func TestLargeBodyIsPatientOnceBegun(t *testing.T) {
-	full := &queue.FullError{Limit: "max_bytes"}
+// TestWhatFitsIsStored: where the queue has no room for all who wait, each body that it has room for is stored, wholly.
+func TestWhatFitsIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		until := time.Now().Add(15 * time.Second)
-		s := &store{fail: func(n int) error {
-			if n > 1 && time.Now().Before(until) {
-				return full
-			}
-			return nil
-		}}
-		d := newDistributor(t, s, Options{MaxBatchRecords: 1, Committers: 1, Hold: time.Second})
-		if r, err := take(d, "", []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")); err != nil || r.Accepted != 3 {
-			t.Errorf("%+v, %v; want all 3 stored after a wait", r, err)
+		s := &store{delay: time.Second, room: 5}
+		d := newDistributor(t, s, Options{MaxBatchRecords: 2, Hold: -1})
+		sizes := []int{1, 2, 5, 2, 1} // records; the third needs three batches
+		want := []bool{true, true, false, true, false}
+		var wg sync.WaitGroup
+		for i, n := range sizes {
+			wg.Go(func() {
+				r, err := take(d, "", bytes.Repeat([]byte("{}\n"), n))
+				if stored := err == nil && r.Accepted == n; stored != want[i] || !stored && r.Accepted != 0 {
+					t.Errorf("body %d of %d records: %+v, %v; want it stored: %v", i, n, r, err, want[i])
+				}
+			})
+			synctest.Wait()
 		}
-		until = time.Now().Add(time.Hour)
-		s.calls = 0
-		r, err := take(d, "", []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n"))
-		if _, ok := errors.AsType[*OverloadError](err); !ok || r.Accepted != 1 {
-			t.Errorf("%+v, %v; want the first stored and an OverloadError", r, err)
+		wg.Wait()
+		if fmt.Sprint(s.batches) != "[1 2 2]" {
+			t.Errorf("batches %v, want [1 2 2]", s.batches)
 		}
 	})
+}
+
+// TestBodiesShareBatches: what is packed by each sender and what is packed for all of them share a batch, and every record
+// is in it once.
+func TestBodiesShareBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{delay: time.Second}
+		d := newDistributor(t, s, Options{})
+		want := map[string]int{}
+		var wg sync.WaitGroup
+		for i := range 12 {
+			var body bytes.Buffer
+			for line := range []int{1, 300, 3000}[i%3] {
+				text := fmt.Sprintf(`{"sender":%d,"line":%d,"text":"some words of a line"}`, i, line)
+				want[text]++
+				body.WriteString(text + "\n")
+			}
+			wg.Go(func() {
+				if _, err := take(d, "", body.Bytes()); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		got := map[string]int{}
+		for _, line := range s.lines {
+			got[line]++
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%d different records stored, want %d, each once", len(got), len(want))
+		}
+		if s.calls != 2 || len(s.batches) != 5 {
+			t.Errorf("batches %v in %d calls, want 5 in 2", s.batches, s.calls)
+		}
+	})
+}
+
+// TestPackedWhileItArrives: of a body in lines only one piece exists unpacked, and nothing is stored before its end.
+func TestPackedWhileItArrives(t *testing.T) {
+	line := []byte(`{"body":"` + strings.Repeat("x", 1000) + "\"}\n")
+	lines := bytes.Repeat(line, 3000)
+	for _, encoding := range []string{"", "gzip"} {
+		for _, format := range []Format{NDJSON, JSON, Sniff} {
+			s := &store{}
+			d := newDistributor(t, s, Options{MaxBodyBytes: 8 << 20, MaxInFlightBytes: 16 << 20})
+			body := lines
+			free := int64(d.o.MaxInFlightBytes) - 1<<20
+			if encoding != "" {
+				body = gzipped(lines)
+			}
+			look := readerFunc(func(p []byte) (int, error) {
+				if !d.memory.TryAcquire(free) {
+					t.Fatalf("more than 1 MiB held for a body of %d bytes that packs well, with %d bytes still to come", len(lines), len(body))
+				}
+				d.memory.Release(free)
+				if s.calls > 0 {
+					t.Error("something was stored before the end")
+				}
+				n := copy(p, body[:min(len(body), 10_000)])
+				if body = body[n:]; n == 0 {
+					return 0, io.EOF
+				}
+				return n, nil
+			})
+			r, err := d.Take(t.Context(), format, encoding, -1, look)
+			if err != nil || r.Accepted != 3000 || s.calls != 1 {
+				t.Fatalf("%q, format %d: %+v, %v in %d calls", encoding, format, r, err, s.calls)
+			}
+		}
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestALateBreakStoresNothing: not even what was packed long ago.
+func TestALateBreakStoresNothing(t *testing.T) {
+	s := &store{}
+	d := newDistributor(t, s, Options{})
+	lines := bytes.Repeat([]byte("{\"a\":1}\n"), 200_000)
+	for _, size := range []int64{int64(len(lines)) + 10, -1} {
+		_, err := d.Take(t.Context(), NDJSON, "", size, io.MultiReader(bytes.NewReader(lines), &broken{}))
+		if _, ok := errors.AsType[*BodyError](err); !ok || s.calls != 0 {
+			t.Errorf("size %d: err %v, %d batches stored; want a BodyError and none", size, err, s.calls)
+		}
+	}
+	late := gzipped(lines)
+	late[len(late)-5] ^= 1 // in the checksum, which is all that is behind the records
+	_, err := take(d, "gzip", late)
+	if _, ok := errors.AsType[*BodyError](err); !ok || s.calls != 0 {
+		t.Errorf("gzip: err %v, %d batches stored; want a BodyError and none", err, s.calls)
+	}
+	if !d.memory.TryAcquire(int64(d.o.MaxInFlightBytes)) {
+		t.Error("memory was not given back")
+	}
+}
+
+// TestStoredIsShown: each batch once, after it was stored, and none that was not.
+func TestStoredIsShown(t *testing.T) {
+	s := &store{}
+	d := newDistributor(t, s, Options{MaxBatchRecords: 2})
+	var shown []string
+	d.Stored = func(b *sluice.Batch) {
+		lines, err := b.Lines()
+		if err != nil {
+			t.Error(err)
+		}
+		shown = append(shown, strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")...)
+		if len(shown) > len(s.lines) {
+			t.Error("shown before it was stored")
+		}
+	}
+	if _, err := take(d, "", []byte("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")); err != nil || !slices.Equal(shown, s.lines) || len(shown) != 3 {
+		t.Errorf("%v; shown %q, stored %q", err, shown, s.lines)
+	}
+	s.fail = func(int) error { return queue.ErrUnavailable }
+	take(d, "", []byte("{\"d\":4}\n"))
+	if len(shown) != 3 {
+		t.Errorf("shown %q, of which the last was not stored", shown)
+	}
 }
 
 // TestBacklogIsBounded: when commits stall, requests are pushed back instead of gathering without end.
 func TestBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{delay: time.Hour}
-		d := newDistributor(t, s, Options{MaxPendingBytes: 1 << 10, MaxBatchRecords: 1, Committers: 1, Hold: time.Second})
+		d := newDistributor(t, s, Options{MaxPendingBytes: 1 << 10, MaxBatchRecords: 1, Hold: time.Second})
 		body := []byte(`{"body":"` + strings.Repeat("x", 500) + "\"}\n")
 		pushedBack := 0
 		results := make(chan error)
@@ -337,8 +495,8 @@ func TestCloseFinishesWhatItTook(t *testing.T) {
 }
 
 func TestOptionsNameAllProblems(t *testing.T) {
-	_, err := New(&store{}, Options{MaxBodyBytes: -1, MaxBatchRecords: -1, Committers: -1})
-	for _, want := range []string{"MaxBodyBytes is -1", "MaxBatchRecords is -1", "Committers is -1"} {
+	_, err := New(&store{}, Options{MaxBodyBytes: -1, MaxBatchRecords: -1})
+	for _, want := range []string{"MaxBodyBytes is -1", "MaxBatchRecords is -1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}

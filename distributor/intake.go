@@ -1,7 +1,6 @@
 package distributor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,39 +8,13 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/group"
 	"github.com/sluicehq/sluice/queue"
 )
-
-// Intake puts records into a queue, many callers' at a time.
-//
-// Each committer takes whatever has come while it was busy, puts it as one batch, and answers everybody in it (group
-// commit). So a lonely request waits for one commit and nothing else, and a thousand at once share a few commits.
-type Intake struct {
-	o   Options
-	put Putter
-
-	mu      sync.Mutex
-	more    *sync.Cond    // something is pending, or the intake is closing
-	room    chan struct{} // closed and replaced when pending shrinks
-	pending []*part
-	bytes   int // of pending
-	count   int // of pending, in records
-	busy    int // committers at work
-	closing bool
-
-	wg sync.WaitGroup
-}
 
 // Putter is where batches go. A [queue.Queue] is one.
 type Putter interface {
 	Put(ctx context.Context, batches ...*sluice.Batch) error
-}
-
-// part is records of one caller that go into one batch together.
-type part struct {
-	lines []byte
-	count int
-	done  chan error
 }
 
 // OverloadError says that records could not be stored now and should be sent again later.
@@ -56,64 +29,58 @@ func (e *OverloadError) Unwrap() error { return e.Err }
 
 var errBacklog = errors.New("more requests than the disk can keep up with")
 
-// NewIntake starts the committers. Close ends them.
-func NewIntake(put Putter, o Options) *Intake {
-	in := &Intake{o: o, put: put, room: make(chan struct{})}
-	in.more = sync.NewCond(&in.mu)
-	for range o.Committers {
-		in.wg.Go(in.commitLoop)
-	}
+// intake puts units into a queue, all those together that wait for it (group commit, see [group.Committer]). So a lonely
+// request waits for one commit and nothing else, and a thousand at once share a few commits.
+type intake struct {
+	o       Options
+	put     Putter
+	stored  func(b *sluice.Batch) // see Distributor.Stored
+	commits group.Committer[*unit]
+	batcher batcher // of the commit that runs
+
+	mu      sync.Mutex
+	pending int           // bytes that wait for a commit
+	waiters int           // units that wait for room among these
+	room    chan struct{} // closed and replaced when pending shrinks and somebody waits
+	closing bool
+	active  sync.WaitGroup // units that were let in and have no answer yet
+}
+
+func newIntake(put Putter, o Options) *intake {
+	in := &intake{o: o, put: put, room: make(chan struct{}), batcher: batcher{o: o}}
+	in.commits.Commit = in.commit
 	return in
 }
 
-// Close waits until everything that was taken in is stored or refused. Later calls of Add are refused.
-func (in *Intake) Close() {
+// close waits until everything that was let in is stored or refused. Later units are refused.
+func (in *intake) close() {
 	in.mu.Lock()
 	in.closing = true
-	in.more.Broadcast()
+	close(in.room)
+	in.room = make(chan struct{})
 	in.mu.Unlock()
-	in.wg.Wait()
+	in.active.Wait()
 }
 
-// Add stores records (lines as in [Decoded]) and returns how many of them are stored when the call ends, counted from the
-// first. While the queue is full it tries for Options.Hold, then returns an [OverloadError]. It keeps lines no longer than
-// the call lasts.
-//
-// More records than fit into one batch are split over several, one after the other. Once the first of them is stored, Add
-// is more patient, because a sender that does not look at the count will send all of them again.
-func (in *Intake) Add(ctx context.Context, lines []byte, count int) (stored int, err error) {
-	hold := time.NewTimer(in.o.Hold)
-	defer hold.Stop()
-	for i, p := range in.cut(lines, count) {
-		if i == 1 {
-			hold.Reset(morePatience * in.o.Hold)
-		}
-		if err := in.addPart(ctx, p, hold); err != nil {
-			return stored, err
-		}
-		stored += p.count
-	}
-	return stored, nil
-}
-
-// morePatience is how many times Options.Hold a body may take that is stored in part. With the default of 1 s it stays below
-// the timeouts that agents have for a request.
-const morePatience = 20
-
-func (in *Intake) addPart(ctx context.Context, p *part, hold *time.Timer) error {
+// store returns once the unit is stored as a whole. While the queue is full it tries for Options.Hold, then returns an
+// [OverloadError].
+func (in *intake) store(ctx context.Context, u *unit) error {
+	var hold patience
+	defer hold.end()
 	for {
-		if err := in.submit(p, hold); err != nil {
+		if err := in.enter(ctx, u, &hold); err != nil {
 			return refusal(err)
 		}
-		err := <-p.done
-		if err == nil {
+		in.commits.Do(u)
+		in.active.Done()
+		if u.err == nil {
 			return nil
 		}
-		full, ok := errors.AsType[*queue.FullError](err)
+		full, ok := errors.AsType[*queue.FullError](u.err)
 		if !ok {
-			return refusal(err)
+			return refusal(u.err)
 		}
-		if !in.pause(ctx, hold) {
+		if !in.pause(ctx, &hold) {
 			return &OverloadError{full}
 		}
 	}
@@ -127,135 +94,215 @@ func refusal(err error) error {
 	return err
 }
 
+// patience is a timer of Options.Hold that starts when it is first looked at. Most requests never do.
+type patience struct{ timer *time.Timer }
+
+func (p *patience) over(hold time.Duration) <-chan time.Time {
+	if p.timer == nil {
+		p.timer = time.NewTimer(hold)
+	}
+	return p.timer.C
+}
+
+func (p *patience) end() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
 // pause waits a moment before the next try, and says whether there is one.
-func (in *Intake) pause(ctx context.Context, hold *time.Timer) bool {
+func (in *intake) pause(ctx context.Context, hold *patience) bool {
+	over := hold.over(in.o.Hold)
 	wait := time.NewTimer(max(in.o.Hold/20, time.Millisecond))
 	defer wait.Stop()
 	select {
 	case <-wait.C:
 		return true
-	case <-hold.C:
+	case <-over:
 		return false
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// cut splits lines into parts that fit into a batch.
-func (in *Intake) cut(lines []byte, count int) []*part {
-	if len(lines) <= in.o.MaxBatchBytes && count <= in.o.MaxBatchRecords {
-		return []*part{{lines: lines, count: count}}
-	}
-	var parts []*part
-	for len(lines) > 0 {
-		end, n := 0, 0
-		for end < len(lines) && n < in.o.MaxBatchRecords {
-			next := end + bytes.IndexByte(lines[end:], '\n') + 1
-			if n > 0 && next > in.o.MaxBatchBytes {
-				break
-			}
-			end, n = next, n+1
-		}
-		parts = append(parts, &part{lines: lines[:end], count: n})
-		lines = lines[end:]
-	}
-	return parts
-}
-
-// submit hands a part to the committers, waiting for room while there is none.
-func (in *Intake) submit(p *part, hold *time.Timer) error {
+// enter lets a unit in, waiting for room while there is none.
+func (in *intake) enter(ctx context.Context, u *unit, hold *patience) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for in.bytes > 0 && in.bytes+len(p.lines) > in.o.MaxPendingBytes && !in.closing {
+	for in.pending > 0 && in.pending+u.held > in.o.MaxPendingBytes && !in.closing {
 		room := in.room
+		in.waiters++
 		in.mu.Unlock()
-		var late bool
+		var err error
 		select {
 		case <-room:
-		case <-hold.C:
-			late = true
+		case <-hold.over(in.o.Hold):
+			err = errBacklog
+		case <-ctx.Done():
+			err = errBacklog
 		}
 		in.mu.Lock()
-		if late {
-			return errBacklog
+		in.waiters--
+		if err != nil {
+			return err
 		}
 	}
 	if in.closing {
 		return queue.ErrClosed
 	}
-	p.done = make(chan error, 1)
-	in.pending = append(in.pending, p)
-	in.bytes += len(p.lines)
-	in.count += p.count
-	in.more.Signal()
+	in.pending += u.held
+	in.active.Add(1)
 	return nil
 }
 
-func (in *Intake) commitLoop() {
-	var buf []byte
-	for {
-		parts := in.take()
-		if parts == nil {
-			return
-		}
-		count := 0
-		lines := parts[0].lines
-		if len(parts) > 1 {
-			buf = buf[:0]
-			for _, p := range parts {
-				buf = append(buf, p.lines...)
-			}
-			lines = buf
-		}
-		for _, p := range parts {
-			count += p.count
-		}
-		err := in.put.Put(context.Background(), sluice.NewBatch(lines, count, time.Now()))
-		if err != nil {
-			err = fmt.Errorf("store %d records: %w", count, err)
-		}
-		in.mu.Lock()
-		in.busy--
-		in.more.Signal()
-		in.mu.Unlock()
-		for _, p := range parts {
-			p.done <- err
-		}
-	}
-}
-
-// worthwhile says whether to start a commit now. The first may start at once: nobody lingers for company. Another beside it pays
-// only for a full batch, because several small ones at once slow each other down on the disk.
-func (in *Intake) worthwhile() bool {
-	return in.busy == 0 || in.bytes >= in.o.MaxBatchBytes || in.count >= in.o.MaxBatchRecords
-}
-
-// take waits for parts and returns as many as fit into a batch, or nil when the intake closes.
-func (in *Intake) take() []*part {
+// leave takes units that are being stored off what waits.
+func (in *intake) leave(units []*unit) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for len(in.pending) == 0 || !in.worthwhile() {
-		if in.closing && len(in.pending) == 0 {
-			return nil
+	for _, u := range units {
+		in.pending -= u.held
+	}
+	if in.waiters > 0 {
+		close(in.room)
+		in.room = make(chan struct{})
+	}
+}
+
+// commit stores units with one Put. Where not all of them find room, each lot is tried by itself.
+func (in *intake) commit(units []*unit) {
+	in.leave(units)
+	b := &in.batcher
+	defer b.free()
+	b.gather(units, time.Now())
+	err := in.put.Put(context.Background(), b.batches...)
+	if _, full := errors.AsType[*queue.FullError](err); !full || len(b.lots) == 1 {
+		in.tell(b.batches, units, err)
+		return
+	}
+	for _, l := range b.lots {
+		batches := b.batches[l.fromBatch:l.toBatch]
+		in.tell(batches, b.units[l.fromUnit:l.toUnit], in.put.Put(context.Background(), batches...))
+	}
+}
+
+// tell says what became of units, and shows the batches that were stored.
+func (in *intake) tell(batches []*sluice.Batch, units []*unit, err error) {
+	count := 0
+	for _, b := range batches {
+		count += b.Len()
+		if err == nil && in.stored != nil {
+			in.stored(b)
 		}
-		in.more.Wait()
 	}
-	n, size, count := 0, 0, 0
-	for _, p := range in.pending {
-		if n > 0 && (size+len(p.lines) > in.o.MaxBatchBytes || count+p.count > in.o.MaxBatchRecords) {
-			break
+	if err != nil {
+		err = fmt.Errorf("store %d records: %w", count, err)
+	}
+	for _, u := range units {
+		u.err = err
+	}
+}
+
+// batcher makes batches of units. Its memory serves one commit after the other.
+type batcher struct {
+	o       Options
+	batches []*sluice.Batch
+	lots    []lot
+	units   []*unit // in the order of lots
+
+	now    time.Time
+	shared []*unit  // that go into the next batch together
+	count  int      // of shared
+	size   int      // of shared
+	pieces [][]byte // of all batches
+	raw    []byte   // lines of several units in a row
+	packed []byte   // lines that were packed here
+}
+
+// lot is batches that are stored together or not at all, because some unit is in all of them, and the units in them.
+type lot struct{ fromBatch, toBatch, fromUnit, toUnit int }
+
+// gather fills batches and lots. Units that fit into a batch share it with others; one that needs several batches has them
+// for itself.
+func (b *batcher) gather(units []*unit, now time.Time) {
+	b.now = now
+	for _, u := range units {
+		if len(u.parts) > 1 {
+			b.units = append(b.units, u)
+			first := len(b.batches)
+			for i := range u.parts {
+				b.batches = append(b.batches, b.batch(u.parts[i].size, u.parts[i].count, u, &u.parts[i]))
+			}
+			b.lots = append(b.lots, lot{first, len(b.batches), len(b.units) - 1, len(b.units)})
+			continue
 		}
-		n, size, count = n+1, size+len(p.lines), count+p.count
+		if b.count > 0 && (b.size+u.size > b.o.MaxBatchBytes || b.count+u.count > b.o.MaxBatchRecords) {
+			b.share()
+		}
+		b.shared = append(b.shared, u)
+		b.count += u.count
+		b.size += u.size
 	}
-	parts := append([]*part(nil), in.pending[:n]...)
-	in.pending = append(in.pending[:0], in.pending[n:]...)
-	in.bytes -= size
-	in.count -= count
-	in.busy++
-	close(in.room)
-	in.room = make(chan struct{})
-	if len(in.pending) > 0 {
-		in.more.Signal()
+	if b.count > 0 {
+		b.share()
 	}
-	return parts
+}
+
+// share makes a batch of the shared units.
+func (b *batcher) share() {
+	var batch *sluice.Batch
+	if len(b.shared) == 1 {
+		u := b.shared[0]
+		batch = b.batch(u.size, u.count, u, &u.parts[0])
+	} else {
+		batch = b.sharedBatch()
+	}
+	b.batches = append(b.batches, batch)
+	from := len(b.units)
+	b.units = append(b.units, b.shared...)
+	b.lots = append(b.lots, lot{len(b.batches) - 1, len(b.batches), from, len(b.units)})
+	clear(b.shared)
+	b.shared, b.count, b.size = b.shared[:0], 0, 0
+}
+
+// batch makes a batch of one part. Its lines, where they are not packed, are left to the queue to pack, which does that
+// straight into the memory that it writes.
+func (b *batcher) batch(size, count int, u *unit, p *part) *sluice.Batch {
+	if p.raw != nil {
+		return sluice.NewBatch(p.raw, count, b.now)
+	}
+	return sluice.NewPackedBatch(u.pieces[p.from:p.to], count, size, b.now)
+}
+
+// sharedBatch makes a batch of several units. The lines of those that are not packed come first, in one block.
+func (b *batcher) sharedBatch() *sluice.Batch {
+	raw, pieces := len(b.raw), len(b.pieces)
+	for _, u := range b.shared {
+		b.raw = append(b.raw, u.parts[0].raw...)
+	}
+	lines := b.raw[raw:]
+	if len(lines) == b.size {
+		return sluice.NewBatch(lines, b.count, b.now)
+	}
+	if len(lines) > 0 {
+		start := len(b.packed)
+		b.packed = sluice.AppendBlock(b.packed, lines)
+		b.pieces = append(b.pieces, b.packed[start:])
+	}
+	for _, u := range b.shared {
+		b.pieces = append(b.pieces, u.pieces...)
+	}
+	return sluice.NewPackedBatch(b.pieces[pieces:], b.count, b.size, b.now)
+}
+
+// keepBytes is how much memory for lines a batcher keeps from commit to commit, twice.
+const keepBytes = 1 << 20
+
+func (b *batcher) free() {
+	clear(b.batches)
+	clear(b.units)
+	clear(b.pieces)
+	b.batches, b.units, b.pieces, b.lots = b.batches[:0], b.units[:0], b.pieces[:0], b.lots[:0]
+	if b.raw, b.packed = b.raw[:0], b.packed[:0]; cap(b.raw) > keepBytes || cap(b.packed) > keepBytes {
+		b.raw, b.packed = nil, nil
+	}
 }

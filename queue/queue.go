@@ -85,7 +85,7 @@ type Failure struct {
 	Delay    time.Duration // how long to wait before the next attempt; zero leaves it to [Retry]
 	Discard  bool          // hopeless: make it a dead letter now
 	Vanished bool          // the analyzer gave no answer: the lease expired, or the process ended; set by engines
-	HandBack bool          // not a failure, the analyzer is leaving: available at once, and no attempt is counted
+	HandBack bool          // not the batch's fault, or the analyzer is leaving: no attempt is counted; available after Delay, zero means at once
 }
 
 // DeadLetter is a batch (or some records of one) that was given up.
@@ -124,6 +124,7 @@ var (
 	ErrUnavailable  = errors.New("queue unavailable")
 	ErrLeaseExpired = errors.New("lease expired or unknown") // somebody else may have the batch by now
 	ErrNotFound     = errors.New("not found")
+	ErrDamaged      = errors.New("damaged on disk") // the records of a dead letter can't be read any more
 )
 
 // FullError says which limit keeps a batch out. Nothing of it was stored.

@@ -33,11 +33,14 @@ func Handler(sink Sink) analyzer.Handler {
 		}
 		r.Analyzer, r.Time = analyzer.Name(ctx), time.Now().UTC()
 		if err := sink.Write(ctx, r); err != nil {
-			return fmt.Errorf("write result: %w", err)
+			return analyzer.Later(sinkPause, fmt.Errorf("write result: %w", err)) // a full disk is not the batch's fault
 		}
 		return analyzer.FailRecords(unreadable)
 	})
 }
+
+// sinkPause is how long a batch waits whose result could not be written.
+const sinkPause = time.Second
 
 // Count counts one batch. The records that can't be read are not in the result, but each in unreadable, with a verdict.
 // Count fails only where the batch as a whole can't be read.

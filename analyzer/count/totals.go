@@ -120,6 +120,14 @@ func (t *Totals) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &read); err != nil {
 		return err
 	}
+	for _, m := range []*map[string]Tally{&read.BySeverity, &read.ByService} {
+		if *m == nil { // null
+			*m = map[string]Tally{}
+		}
+	}
+	if read.Emitters == nil {
+		read.Emitters = map[string]*EmitterTotals{}
+	}
 	for id, e := range read.Emitters {
 		if e == nil || e.Ranges == nil {
 			delete(read.Emitters, id)

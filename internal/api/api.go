@@ -98,8 +98,8 @@ func (s *Server) routes() {
 		s.routed = append(s.routed, pattern)
 	}
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
-	handle("POST /v1/records", s.Distributor != nil, s.unlessStopped(s.postRecords))
-	handle("POST /v1/leases", q, s.unlessStopped(s.postLeases))
+	handle("POST "+recordsPath, s.Distributor != nil, s.unlessStopped(s.postRecords))
+	handle("POST /v1/leases", q, s.postLeases)
 	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
@@ -159,8 +159,19 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	fail(w, http.StatusNotFound, remote.Error{Message: "no such path: " + r.Method + " " + r.URL.Path, Hint: "GET / lists them"})
 }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// recordsPath is where records are sent.
+const recordsPath = "/v1/records"
+
+// ServeHTTP answers one request. What most requests ask for is found without the mux.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.Distributor != nil && r.URL.Path == recordsPath && r.Method == http.MethodPost {
+		if !s.stopping(w) {
+			s.postRecords(w, r)
+		}
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
 // Stop ends the requests that only wait, and refuses records and leases from now on. Everything else is still answered. It must be
 // called once at most.
@@ -169,13 +180,28 @@ func (s *Server) Stop() { close(s.stop) }
 // unlessStopped refuses what would start new work.
 func (s *Server) unlessStopped(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-s.stop:
-			w.Header().Set("Connection", "close")
-			pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
-		default:
+		if !s.stopping(w) {
 			h(w, r)
 		}
+	}
+}
+
+// stopping says whether Stop was called, and then refuses the request.
+func (s *Server) stopping(w http.ResponseWriter) bool {
+	if !s.stopped() {
+		return false
+	}
+	w.Header().Set("Connection", "close")
+	pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
+	return true
+}
+
+func (s *Server) stopped() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -219,22 +245,39 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 func fail(w http.ResponseWriter, status int, e remote.Error) { answer(w, status, e) }
 
+// statusOf is the status that an error of the queue means.
+func statusOf(err error) int {
+	_, isFull := errors.AsType[*queue.FullError](err)
+	switch {
+	case errors.Is(err, queue.ErrLeaseExpired):
+		return http.StatusConflict
+	case errors.Is(err, queue.ErrDamaged):
+		return http.StatusGone
+	case errors.Is(err, queue.ErrNotFound):
+		return http.StatusNotFound
+	case isFull, errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), isOverload(err):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
 // failFor answers with the status that an error of the queue means.
 func failFor(w http.ResponseWriter, err error) {
 	body := remote.Error{Message: err.Error()}
-	switch full, isFull := errors.AsType[*queue.FullError](err); {
-	case errors.Is(err, queue.ErrLeaseExpired):
-		body.Hint = "the batch may be with another analyzer by now; drop what you have of it"
-		fail(w, http.StatusConflict, body)
-	case errors.Is(err, queue.ErrNotFound):
-		fail(w, http.StatusNotFound, body)
-	case isFull:
+	if full, ok := errors.AsType[*queue.FullError](err); ok {
 		body.Limit, body.Hint = map[string]int64{full.Limit: full.Bound}, full.Hint
-		pushBack(w, body)
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), isOverload(err):
+	}
+	switch status := statusOf(err); status {
+	case http.StatusConflict:
+		body.Hint = "the batch may be with another analyzer by now; drop what you have of it"
+		fail(w, status, body)
+	case http.StatusGone:
+		body.Hint = "drop it; the log says where a copy of the damaged bytes is"
+		fail(w, status, body)
+	case http.StatusServiceUnavailable:
 		pushBack(w, body)
 	default:
-		fail(w, http.StatusBadRequest, body)
+		fail(w, status, body)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/internal/tap"
@@ -93,7 +94,11 @@ func TestTail(t *testing.T) {
 	url, q, s := start(t, distributor.Options{})
 	rooms := s.Rooms
 	rooms.Tap = &tap.Tap{}
-	rooms.Distributor.Stored = func(lines []byte) { rooms.Tap.Offer(tap.In, lines) }
+	rooms.Distributor.Stored = func(b *sluice.Batch) {
+		if lines, err := b.Lines(); err == nil {
+			rooms.Tap.Offer(tap.In, lines)
+		}
+	}
 	s.Rooms = rooms
 	s.mux.HandleFunc("GET /tail", s.getTail)
 	for _, bad := range []string{"edge=out", "rate=5000", "rate=many"} {

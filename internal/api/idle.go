@@ -1,7 +1,6 @@
 package api
 
 import (
-	"container/list"
 	"net"
 	"net/http"
 	"sync"
@@ -12,9 +11,17 @@ import (
 type IdleLimit struct {
 	Max int // silent connections that may stay; zero means no limit
 
-	mu    sync.Mutex
-	order list.List // of net.Conn, the longest silent first
-	where map[net.Conn]*list.Element
+	mu     sync.Mutex
+	conns  map[net.Conn]*tracked // all that are open
+	silent tracked               // ends of the list of silent ones: next is silent longest
+	n      int                   // length of that list
+}
+
+// tracked is an open connection, in a ring with the other silent ones while it is silent. It lives as long as the
+// connection, because its state changes twice with each request.
+type tracked struct {
+	conn       net.Conn
+	prev, next *tracked // nil while it is busy
 }
 
 // ConnState is for http.Server.ConnState.
@@ -24,20 +31,48 @@ func (l *IdleLimit) ConnState(c net.Conn, state http.ConnState) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.where[c]; e != nil {
-		l.order.Remove(e)
-		delete(l.where, c)
+	t := l.conns[c]
+	if t != nil {
+		l.unlink(t)
 	}
-	if state != http.StateNew && state != http.StateIdle {
+	switch state {
+	case http.StateClosed, http.StateHijacked:
+		delete(l.conns, c)
+	case http.StateNew, http.StateIdle:
+		if t == nil {
+			t = l.track(c)
+		}
+		l.link(t)
+		if l.n > l.Max {
+			oldest := l.silent.next
+			l.unlink(oldest)
+			go oldest.conn.Close() // it calls back here
+		}
+	}
+}
+
+func (l *IdleLimit) track(c net.Conn) *tracked {
+	if l.conns == nil {
+		l.conns = map[net.Conn]*tracked{}
+		l.silent.prev, l.silent.next = &l.silent, &l.silent
+	}
+	t := &tracked{conn: c}
+	l.conns[c] = t
+	return t
+}
+
+// link puts a connection at the end of the list.
+func (l *IdleLimit) link(t *tracked) {
+	t.prev, t.next = l.silent.prev, &l.silent
+	t.prev.next, l.silent.prev = t, t
+	l.n++
+}
+
+func (l *IdleLimit) unlink(t *tracked) {
+	if t.next == nil {
 		return
 	}
-	if l.where == nil {
-		l.where = map[net.Conn]*list.Element{}
-	}
-	l.where[c] = l.order.PushBack(c)
-	if l.order.Len() > l.Max {
-		oldest := l.order.Remove(l.order.Front()).(net.Conn)
-		delete(l.where, oldest)
-		go oldest.Close() // it calls back here
-	}
+	t.prev.next, t.next.prev = t.next, t.prev
+	t.prev, t.next = nil, nil
+	l.n--
 }

@@ -18,59 +18,98 @@ import (
 const (
 	maxWait    = 60 * time.Second
 	maxBatches = 64
+	maxAcks    = 256
+	maxAnswer  = 4 << 20 // bytes of batches after which no more are leased for one answer
 )
-
-// leaseJSON is remote.Lease with its records written as they are stored.
-type leaseJSON struct {
-	Token     string     `json:"token"`
-	Batch     string     `json:"batch"`
-	Attempt   int        `json:"attempt"`
-	Accepted  time.Time  `json:"accepted_at"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	Seconds   float64    `json:"lease_seconds"`
-	Records   rawRecords `json:"records"`
-}
 
 func (s *Server) postLeases(w http.ResponseWriter, r *http.Request) {
 	req := remote.LeaseRequest{MaxBatches: 1}
-	if !read(w, r, &req) {
+	if !read(w, r, &req) || len(req.Acks) == 0 && s.stopping(w) {
 		return
 	}
+	names := req.Analyzers
+	if len(names) == 0 {
+		names = slices.Repeat([]string{req.Analyzer}, min(max(req.MaxBatches, 0), maxBatches+1))
+	}
 	wait := time.Duration(req.WaitSeconds * float64(time.Second))
-	if req.MaxBatches < 1 || req.MaxBatches > maxBatches || wait < 0 || math.IsNaN(req.WaitSeconds) {
+	if len(names) < 1 && len(req.Acks) == 0 || len(names) > maxBatches || wait < 0 || math.IsNaN(req.WaitSeconds) {
 		fail(w, http.StatusBadRequest, remote.Error{Message: "max_batches must be 1 to 64 and wait_seconds at least 0"})
 		return
 	}
-	s.leasing.asked(req.Analyzer, time.Now())
-	ctx := r.Context()
-	waiting, cancel := s.untilStop(ctx)
-	leases, err := s.Queue.Lease(waiting, queue.Request{Analyzer: req.Analyzer, Max: req.MaxBatches, Wait: min(wait, maxWait), Remote: true})
-	stopped := waiting.Err() != nil
-	cancel()
-	if err != nil {
-		if stopped { // the process stops, or nobody waits any more
-			err = queue.ErrClosed
+	if len(req.Acks) > maxAcks {
+		fail(w, http.StatusBadRequest, remote.Error{Message: "acks must be 256 tokens at most"})
+		return
+	}
+	outcomes := s.ackAll(r.Context(), req.Acks)
+	if len(req.Acks) > 0 {
+		wait = 0 // somebody waits for their outcomes
+		if s.stopped() {
+			names = nil
 		}
+	}
+	out := answerFor(r, outcomes)
+	n, err := s.leaseAll(r.Context(), names, min(wait, maxWait), out)
+	if err != nil && n == 0 && len(req.Acks) == 0 {
 		failFor(w, err)
 		return
 	}
-	out := struct {
-		Leases []leaseJSON `json:"leases"`
-	}{[]leaseJSON{}}
-	for _, l := range leases {
-		lines, err := l.Batch.Lines()
-		if err != nil {
-			s.nack(l, queue.Failure{Reason: err.Error(), Discard: true})
-			continue
+	out.write(w)
+}
+
+// ackAll completes batches of which all records are done.
+func (s *Server) ackAll(ctx context.Context, tokens []string) []remote.Outcome {
+	var outcomes []remote.Outcome
+	for _, token := range tokens {
+		o := remote.Outcome{Status: http.StatusOK}
+		if err := s.Queue.Ack(ctx, token); err != nil {
+			o.Status, o.Message = statusOf(err), err.Error()
 		}
-		if ctx.Err() != nil { // nobody is there to work on it
-			s.nack(l, queue.Failure{Reason: "the analyzer hung up", HandBack: true})
-			continue
-		}
-		s.leasing.leased(req.Analyzer, l.Batch.Len())
-		out.Leases = append(out.Leases, leaseJSON{l.Token, l.Batch.ID, l.Attempt, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds(), lines})
+		outcomes = append(outcomes, o)
 	}
-	answer(w, http.StatusOK, out)
+	return outcomes
+}
+
+// leaseAll leases at most one batch for each time a name is in names, and says how many in all. Only the first analyzer waits.
+func (s *Server) leaseAll(ctx context.Context, names []string, wait time.Duration, out leaseAnswer) (leased int, err error) {
+	waiting := ctx
+	if wait > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = s.untilStop(ctx)
+		defer cancel()
+	}
+	now := time.Now()
+	for _, name := range names {
+		s.leasing.asked(name, now)
+	}
+	for size := 0; len(names) > 0 && size < maxAnswer; wait = 0 {
+		name, n := names[0], 1
+		for n < len(names) && names[n] == name {
+			n++
+		}
+		names = names[n:]
+		leases, err := s.Queue.Lease(waiting, queue.Request{Analyzer: name, Max: n, Wait: wait, Remote: true})
+		if err != nil {
+			if waiting.Err() != nil { // the process stops, or nobody waits any more
+				err = queue.ErrClosed
+			}
+			return leased, err
+		}
+		for _, l := range leases {
+			if ctx.Err() != nil { // nobody is there to work on it
+				s.nack(l, queue.Failure{Reason: "the analyzer hung up", HandBack: true})
+			} else if n, err := out.add(l); err != nil {
+				s.nack(l, queue.Failure{Reason: err.Error(), Discard: true})
+			} else {
+				size += n
+				leased++
+				s.leasing.leased(name, l.Batch.Len())
+			}
+		}
+		if len(leases) < n {
+			break // the queue is empty
+		}
+	}
+	return leased, nil
 }
 
 func (s *Server) nack(l queue.Lease, f queue.Failure) {

@@ -1,9 +1,21 @@
 package api
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/distributor"
+	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func TestAnalyzersElsewhereAreListedAsPeopleCount(t *testing.T) {
@@ -19,5 +31,133 @@ func TestAnalyzersElsewhereAreListedAsPeopleCount(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// put stores batches of one record each.
+func put(t *testing.T, q *testQueue, n int) {
+	t.Helper()
+	for i := range n {
+		b := sluice.NewBatch(fmt.Appendf(nil, `{"body":"%d"}`+"\n", i), 1, time.Now())
+		if err := q.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func client(t *testing.T, url string) *remote.Client {
+	t.Helper()
+	c, err := remote.NewClient(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// lease wants one lease.
+func lease(t *testing.T, c *remote.Client, name string) queue.Lease {
+	t.Helper()
+	leases, err := c.Lease(t.Context(), queue.Request{Analyzer: name, Max: 1, Wait: 5 * time.Second})
+	if err != nil || len(leases) != 1 {
+		t.Fatalf("%d leases for %s, %v; want one", len(leases), name, err)
+	}
+	return leases[0]
+}
+
+// old answers as a distributor does that knows neither the stored form nor shared requests.
+func old(s http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/leases" {
+			var req struct {
+				Analyzer    string  `json:"analyzer"`
+				MaxBatches  int     `json:"max_batches"`
+				WaitSeconds float64 `json:"wait_seconds"`
+			}
+			req.MaxBatches = 1
+			json.NewDecoder(r.Body).Decode(&req)
+			body, _ := json.Marshal(req)
+			r = httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.Path, strings.NewReader(string(body)))
+		}
+		s.ServeHTTP(w, r)
+	})
+}
+
+func TestAnalyzersShareRequestsWithAnyDistributor(t *testing.T) {
+	for name, wrap := range map[string]func(http.Handler) http.Handler{
+		"of today": func(s http.Handler) http.Handler { return s }, "that answers JSON": old,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, q, s := start(t, distributor.Options{})
+			const batches, analyzers = 200, 20
+			put(t, q, batches)
+			srv := httptest.NewServer(wrap(s))
+			defer srv.Close()
+			c := client(t, srv.URL)
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			seen := map[string]int{}
+			for i := range analyzers {
+				wg.Go(func() {
+					for range batches / analyzers {
+						leases, err := c.Lease(t.Context(), queue.Request{Analyzer: fmt.Sprint("a-", i), Max: 1, Wait: 5 * time.Second})
+						if err != nil || len(leases) != 1 {
+							t.Errorf("%d leases, %v; want one", len(leases), err)
+							return
+						}
+						line, err := leases[0].Batch.Line(0)
+						if err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						seen[string(line)]++
+						mu.Unlock()
+						if err := c.Ack(t.Context(), leases[0].Token); err != nil {
+							t.Errorf("ack: %v", err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if st, err := q.Stats(t.Context()); err != nil || st.Completed != batches || st.Redelivers != 0 || len(seen) != batches {
+				t.Errorf("%d completed, %d redelivered, %d seen, %v; want %d, 0, %[5]d", st.Completed, st.Redelivers, len(seen), err, batches)
+			}
+			if rows := s.leasing.rows(time.Now()); name == "of today" && len(rows) != analyzers {
+				t.Errorf("%d analyzers are listed, want each of %d by its name", len(rows), analyzers)
+			}
+		})
+	}
+}
+
+func TestALateAckIsRefusedAloneAmongOthers(t *testing.T) {
+	url, q, s := start(t, distributor.Options{})
+	put(t, q, 3)
+	c := client(t, url)
+	a, b, z := lease(t, c, "a"), lease(t, c, "b"), lease(t, c, "z")
+	status, body, _ := call(t, "POST", url+"/v1/leases", "application/json",
+		fmt.Sprintf(`{"max_batches":0,"acks":[%q,"m-99",%q,%[1]q]}`, a.Token, b.Token))
+	var answer remote.LeaseAnswer
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || len(answer.Acks) != 4 {
+		t.Fatalf("%d %s, want 4 outcomes", status, body)
+	}
+	for i, want := range []int{200, 409, 200, 409} {
+		if got := answer.Acks[i]; got.Status != want || errors.Is(got.Err(), queue.ErrLeaseExpired) != (want == 409) {
+			t.Errorf("outcome %d is %+v, want status %d", i, got, want)
+		}
+	}
+	if err := c.Ack(t.Context(), b.Token); !errors.Is(err, queue.ErrLeaseExpired) {
+		t.Errorf("a late ack of the client: %v, want ErrLeaseExpired", err)
+	}
+	// A process that stops still takes what is done, and leases nothing.
+	put(t, q, 1)
+	s.Stop()
+	if err := c.Ack(t.Context(), z.Token); err != nil {
+		t.Errorf("ack while the process stops: %v", err)
+	}
+	if _, err := c.Lease(t.Context(), queue.Request{Analyzer: "a"}); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("lease while the process stops: %v, want ErrUnavailable", err)
+	}
+	if st, _ := q.Stats(t.Context()); st.Completed != 3 || st.Waiting != 1 {
+		t.Errorf("%d completed, %d waiting; want 3 and 1", st.Completed, st.Waiting)
 	}
 }

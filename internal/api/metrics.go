@@ -55,6 +55,7 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge("queue_storing", "Whether the queue takes batches; 0 after a write failed.", truth(q.Problem == ""))
 		total("queue_accepted_records_total", "Records ever stored.", float64(q.Accepted))
 		total("queue_completed_records_total", "Records analyzed, or dropped from the dead letters.", float64(q.Completed))
+		total("queue_lost_records_total", "Accepted records that damage to the files of the queue took.", float64(q.Lost))
 		total("queue_redelivered_batches_total", "Leases for a second or later attempt.", float64(q.Redelivers))
 		gauge("queue_dead_records", "Records in the dead letters.", float64(q.Dead))
 		gauge("queue_depth_records", "Records waiting, not leased.", float64(q.Depth))

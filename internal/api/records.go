@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/distributor"
@@ -31,39 +32,39 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 		refuseBody(w, r, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
 		return
 	}
+	body := patientBodies.Get().(*patientBody)
+	defer patientBodies.Put(body)
+	body.begin(w, r)
 	// A sender that hangs up early must not leave a batch half stored, so the storing does not end with the request.
-	ctx := context.WithoutCancel(r.Context())
-	patient := &patientBody{r.Body, http.NewResponseController(w)}
-	res, err := s.Distributor.Take(ctx, format, r.Header.Get("Content-Encoding"), r.ContentLength, patient)
-	patient.done()
+	res, err := s.Distributor.Take(context.Background(), format, r.Header.Get("Content-Encoding"), r.ContentLength, body)
+	body.done()
 	if err != nil {
-		s.refuse(w, r, res, err)
+		s.refuse(w, r, err)
 		return
 	}
 	if res.Rejected == 0 && res.Accepted > 0 { // nearly always
-		h := w.Header()
-		h["Content-Type"] = jsonType
-		b := append(make([]byte, 0, 64), `{"accepted":`...)
+		w.Header()["Content-Type"] = jsonType
+		b := append(body.answer[:0], `{"accepted":`...)
 		b = strconv.AppendInt(b, int64(res.Accepted), 10)
 		w.Write(append(b, `,"rejected":0,"errors":[]}`+"\n"...))
 		return
 	}
-	body := recordsAnswer{Accepted: res.Accepted, Rejected: res.Rejected, Errors: res.Errors}
+	full := recordsAnswer{Accepted: res.Accepted, Rejected: res.Rejected, Errors: res.Errors}
 	status := http.StatusOK
 	if res.Accepted == 0 {
 		status = http.StatusBadRequest
-		body.Error, body.Hint = "no record of the body was good", "errors names what is wrong, by line"
+		full.Error, full.Hint = "no record of the body was good", "errors names what is wrong, by line"
 		if res.Rejected == 0 {
-			body.Error, body.Hint = "the body holds no record", "send at least one line or object"
+			full.Error, full.Hint = "the body holds no record", "send at least one line or object"
 		}
 		if res.TooLarge > 0 && res.TooLarge == res.Rejected {
 			status = http.StatusRequestEntityTooLarge
 		}
 	}
-	if body.Errors == nil {
-		body.Errors = []distributor.Rejection{}
+	if full.Errors == nil {
+		full.Errors = []distributor.Rejection{}
 	}
-	answer(w, status, body)
+	answer(w, status, full)
 }
 
 var jsonType = []string{"application/json"}
@@ -71,18 +72,44 @@ var jsonType = []string{"application/json"}
 // patience is how long a body may keep silent before the server gives it up.
 const patience = 10 * time.Second
 
-// patientBody waits for each piece of a body, but not for ever.
+// patienceStep is how much less than patience a wait may be, so that not every read of a long body sets a deadline.
+const patienceStep = time.Second
+
+// patientBody is a body that waits for each piece, but not for ever. It serves one request after the other.
 type patientBody struct {
-	io.Reader
-	conn *http.ResponseController
+	body   io.Reader
+	conn   readDeadliner
+	since  time.Time // when the deadline was set
+	answer [64]byte  // room for the usual answer
+}
+
+var patientBodies = sync.Pool{New: func() any { return new(patientBody) }}
+
+// readDeadliner is the part of [http.ResponseController] that is needed here, which the server's own writers have themselves.
+type readDeadliner interface{ SetReadDeadline(time.Time) error }
+
+func (b *patientBody) begin(w http.ResponseWriter, r *http.Request) {
+	conn, ok := w.(readDeadliner)
+	if !ok {
+		conn = http.NewResponseController(w)
+	}
+	b.body, b.conn, b.since = r.Body, conn, time.Time{}
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	b.conn.SetReadDeadline(time.Now().Add(patience)) // not supported only where a test has no connection
-	return b.Reader.Read(p)
+	if now := time.Now(); now.Sub(b.since) > patienceStep {
+		b.since = now
+		b.conn.SetReadDeadline(now.Add(patience + patienceStep)) // not supported only where a test has no connection
+	}
+	return b.body.Read(p)
 }
 
-func (b *patientBody) done() { b.conn.SetReadDeadline(time.Time{}) }
+func (b *patientBody) done() {
+	if !b.since.IsZero() {
+		b.conn.SetReadDeadline(time.Time{})
+	}
+	b.body, b.conn = nil, nil
+}
 
 // Bounds of reading on, only to throw away, before a body is refused. Many senders do not listen before they have sent
 // everything, and a connection that is closed meanwhile tells them nothing.
@@ -101,22 +128,14 @@ func refuseBody(w http.ResponseWriter, r *http.Request, status int, e remote.Err
 	fail(w, status, e)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, res distributor.Result, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if large, ok := errors.AsType[*distributor.TooLargeError](err); ok {
 		refuseBody(w, r, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
 			Limit: map[string]int64{"max_body_bytes": large.Limit}, Hint: "send smaller bodies"})
 		return
 	}
 	if over, ok := errors.AsType[*distributor.OverloadError](err); ok {
-		if res.Accepted == 0 {
-			failFor(w, over)
-			return
-		}
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		answer(w, http.StatusServiceUnavailable, recordsAnswer{
-			Accepted: res.Accepted, Rejected: res.Rejected, Errors: []distributor.Rejection{}, Error: err.Error(),
-			Hint: "the first `accepted` good records are stored; send only what follows them",
-		})
+		failFor(w, over)
 		return
 	}
 	if errors.Is(err, distributor.ErrEncoding) {

@@ -28,7 +28,7 @@ type Stats struct {
 	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately
 }
 
-// QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight.
+// QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight + lost.
 type QueueStats struct {
 	Accepted   int64   `json:"accepted"`
 	Completed  int64   `json:"completed"`
@@ -36,6 +36,7 @@ type QueueStats struct {
 	Dead       int64   `json:"dead"`
 	Depth      int64   `json:"depth"`
 	InFlight   int64   `json:"in_flight"`
+	Lost       int64   `json:"lost"` // records that damage to the files took
 	Batches    int64   `json:"batches"`
 	Bytes      int64   `json:"bytes"`
 	LimitBytes int64   `json:"limit_bytes"`
@@ -65,7 +66,7 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 			return st, err
 		}
 		st.QueueStats = &QueueStats{
-			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight,
+			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight, Lost: q.Lost,
 			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
 			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
 		}

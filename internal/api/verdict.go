@@ -90,6 +90,9 @@ func healthOf(l Live) Health {
 		if q.Problem != "" {
 			say("critical", "the queue takes nothing: %s", q.Problem)
 		}
+		if q.Lost > 0 {
+			say("warning", "%s records were lost since the data folder was made: files of the queue were damaged; the log says which", words.Thousands(q.Lost))
+		}
 		if l.KeepingUp.State == "stalled" {
 			say("critical", "%s", l.KeepingUp.Text)
 		}

@@ -32,7 +32,7 @@ import (
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
 	"github.com/sluicehq/sluice/internal/tap"
-	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/disk"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -60,9 +60,9 @@ type Options struct {
 type App struct {
 	o        Options
 	log      *slog.Logger
-	listener net.Listener
+	listener api.Listener
 	tokens   *access.Tokens // nil where everybody may ask
-	queue    *jetstream.Queue
+	queue    *disk.Queue
 	results  *results.Store
 	intake   *distributor.Distributor
 	remote   *remote.Client
@@ -138,7 +138,7 @@ func (a *App) listen() error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; want an address like :8000 or 127.0.0.1:8000", addr, err)
 	}
-	a.listener = l
+	a.listener = api.Listener{TCPListener: l.(*net.TCPListener)} // listening on "tcp" makes no other
 	return nil
 }
 
@@ -146,17 +146,17 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	c := a.o.Config
 	qo := c.Queue
 	qo.Logger = a.log
-	if a.queue, err = jetstream.Open(ctx, qo); err != nil {
+	if a.queue, err = disk.Open(ctx, qo); err != nil {
 		return err
 	}
-	ro := results.Options{Sync: qo.Durability == jetstream.Disk, Logger: a.log}
+	ro := results.Options{Sync: qo.Durability == disk.Disk, Logger: a.log}
 	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), ro); err != nil {
 		return err
 	}
 	if a.intake, err = distributor.New(a.queue, c.Intake); err != nil {
 		return err
 	}
-	a.intake.Stored = func(lines []byte) { a.tap.Offer(tap.In, lines) }
+	a.intake.Stored = func(b *sluice.Batch) { a.show(tap.In, b) }
 	return nil
 }
 
@@ -172,13 +172,21 @@ func (a *App) handler() analyzer.Handler {
 	h := a.work()
 	return analyzer.HandlerFunc(func(ctx context.Context, b *sluice.Batch) error {
 		err := h.Handle(ctx, b)
-		if err == nil && a.tap.Listened(tap.Done) {
-			if lines, err := b.Lines(); err == nil {
-				a.tap.Offer(tap.Done, lines)
-			}
+		if err == nil {
+			a.show(tap.Done, b)
 		}
 		return err
 	})
+}
+
+// show offers a batch to those who look at live records. It is unpacked for that only where somebody does.
+func (a *App) show(edge string, b *sluice.Batch) {
+	if !a.tap.Listened(edge) {
+		return
+	}
+	if lines, err := b.Lines(); err == nil {
+		a.tap.Offer(edge, lines)
+	}
 }
 
 // work builds the handler that is configured.
@@ -328,7 +336,7 @@ func (a *App) close() {
 	if a.remote != nil {
 		a.remote.Close()
 	}
-	if a.listener != nil {
+	if a.listener.TCPListener != nil {
 		a.listener.Close() // closed already after Run
 	}
 }

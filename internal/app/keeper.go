@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/atomicfile"
 )
 
 const (
 	memoryVersion  = 1
 	memoryEvery    = 10 * time.Second // between two writings
 	memorySizeGood = 10 * time.Minute // a size older than that says nothing any more
-	memoryMost     = 1 << 20          // bytes; a larger file is none of ours
+	memoryMost     = 1 << 20          // bytes; a larger file is not a state of the autoscaler
 )
 
 // keeper keeps what the autoscaler has learned, so that a restart neither shrinks the pool nor forgets. It is a policy around
@@ -105,43 +106,76 @@ func (m *keeper) start(latest func() *keeper) (stop func()) {
 	}
 }
 
-// write replaces the file as a whole. What was learned can be learned again, so that a failure is told once and no more.
+// write replaces the file as a whole. What was learned can be learned again, so a failure is logged once and no more.
 func (m *keeper) write(f memoryFile) {
-	err := writeWhole(m.path, f)
-	if err != nil && !m.failing {
-		m.log.Warn("what the autoscaler has learned is not kept", "file", m.path, "error", err)
+	text, err := json.MarshalIndent(f, "", "  ")
+	if info, serr := os.Lstat(m.path); serr == nil && info.IsDir() {
+		setAside(m.log, m.path, errors.New("a folder"), "")
+	}
+	if err == nil {
+		err = atomicfile.Write(m.path, append(text, '\n'), 0o600)
+	}
+	switch {
+	case err != nil && !m.failing:
+		m.log.Warn("what the autoscaler has learned is not kept", "path", m.path, "error", err)
+	case err == nil && m.failing:
+		m.log.Info("what the autoscaler has learned is kept again", "path", m.path)
 	}
 	m.failing = err != nil
 }
 
-func writeWhole(path string, f memoryFile) error {
-	text, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(append(text, '\n'))
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+// versionError says that another version of Sluice wrote the file.
+type versionError struct{ version int }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("format version %d, this program reads version %d", e.version, memoryVersion)
 }
 
-// readMemory returns what an earlier process kept, if there is such a file and it can be read.
+// recall returns what an earlier process kept. A file that cannot be used is set aside: what it had learned only helps.
+func recall(path string, log *slog.Logger) memoryFile {
+	if path == "" {
+		return memoryFile{}
+	}
+	if err := atomicfile.CleanUp(filepath.Dir(path), func(name string) bool { return name == filepath.Base(path) }); err != nil {
+		log.Warn("unfinished file not removed", "path", path, "error", err)
+	}
+	f, err := readMemory(path)
+	if err == nil {
+		return f
+	}
+	hint := ""
+	if v := (*versionError)(nil); errors.As(err, &v) {
+		hint = "to go on with it, stop, put the file back and use the version of Sluice that wrote it"
+	}
+	setAside(log, path, err, hint)
+	return memoryFile{}
+}
+
+// setAside renames a file that cannot be used.
+func setAside(log *slog.Logger, path string, why error, hint string) {
+	args := []any{"path", path, "reason", why.Error()}
+	if hint != "" {
+		args = append(args, "hint", hint)
+	}
+	to, err := atomicfile.SetAside(path)
+	if err != nil {
+		log.Warn("what the autoscaler had learned cannot be used, it learns anew", append(args, "error", err)...)
+		return
+	}
+	log.Warn("what the autoscaler had learned cannot be used, it learns anew; the file is set aside", append(args, "to", atomicfile.Aside(to))...)
+}
+
+// readMemory reads the file; one that is not there has version 0.
 func readMemory(path string) (f memoryFile, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
 	if err == nil && info.Size() > memoryMost {
-		err = fmt.Errorf("%d bytes, want at most %d", info.Size(), memoryMost)
+		err = fmt.Errorf("%d bytes, must be at most %d", info.Size(), memoryMost)
 	}
 	if err != nil {
 		return f, err
@@ -150,11 +184,15 @@ func readMemory(path string) (f memoryFile, err error) {
 	if err != nil {
 		return f, err
 	}
+	var v struct{ Version int }
+	if err := json.Unmarshal(text, &v); err == nil && v.Version > memoryVersion {
+		return f, &versionError{v.Version} // whatever else is in it
+	}
 	if err := json.Unmarshal(text, &f); err != nil {
 		return memoryFile{}, err
 	}
 	if f.Version != memoryVersion {
-		return memoryFile{}, fmt.Errorf("version %d, want %d", f.Version, memoryVersion)
+		return memoryFile{}, &versionError{f.Version}
 	}
 	return f, nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -16,10 +17,7 @@ import (
 func (a *App) openPool() (err error) {
 	c := a.o.Config
 	path := a.memoryPath()
-	kept, err := readMemory(path)
-	if err != nil {
-		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "file", path, "error", err)
-	}
+	kept := recall(path, a.log)
 	po := c.Analyzer
 	po.Logger, po.Remote = a.log, a.remote != nil
 	po.Size = kept.sizeNow(time.Now(), c.Autoscale.MinSize, c.Autoscale.MaxSize)
@@ -46,12 +44,10 @@ func (a *App) openPool() (err error) {
 // was last kept.
 func (a *App) changePolicy(c config.Config, why string) error {
 	path := a.memoryPath()
-	kept, err := readMemory(path)
-	if err != nil {
-		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "file", path, "error", err)
-	}
+	kept := recall(path, a.log)
 	before := a.memory.Load()
 	o := c.Autoscale
+	var err error
 	if o.Policy, err = a.policy(&c, path, kept); err == nil {
 		err = a.scaler.Change(o, why)
 	}
@@ -96,14 +92,14 @@ func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.
 	}
 	if slo, ok := p.(*autoscale.SLO); ok {
 		m.parts = append(m.parts, part{"slo", func() any { return slo.State() }})
-		restore(a, kept, "slo", slo.Restore)
+		restore(a, path, kept, "slo", slo.Restore)
 		if c.Policy.Seasonal {
 			seasonal, err := autoscale.NewSeasonal(slo)
 			if err != nil {
 				return nil, err
 			}
 			m.parts = append(m.parts, part{"seasonal", func() any { return seasonal.State() }})
-			restore(a, kept, "seasonal", seasonal.Restore)
+			restore(a, path, kept, "seasonal", seasonal.Restore)
 			p = seasonal
 		}
 	}
@@ -113,7 +109,7 @@ func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.
 			return nil, err
 		}
 		m.parts = append(m.parts, part{"governor", func() any { return g.State() }})
-		restore(a, kept, "governor", g.Restore)
+		restore(a, path, kept, "governor", g.Restore)
 		p = g
 	}
 	if hours := c.Policy.WorkerHours; hours > 0 {
@@ -122,7 +118,7 @@ func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.
 			return nil, err
 		}
 		m.parts = append(m.parts, part{"budget", func() any { return b.State() }})
-		restore(a, kept, "budget", b.Restore)
+		restore(a, path, kept, "budget", b.Restore)
 		p = b
 	}
 	m.Policy = p
@@ -133,8 +129,8 @@ func (a *App) policy(c *config.Config, path string, kept memoryFile) (autoscale.
 	return m, nil
 }
 
-// restore gives a part back what it knew. What it cannot use is told, and it learns anew.
-func restore[S any](a *App, kept memoryFile, name string, into func(S) error) {
+// restore gives a part back what it knew. Where it cannot use that, it learns anew, and the file is set aside.
+func restore[S any](a *App, path string, kept memoryFile, name string, into func(S) error) {
 	text, ok := kept.Parts[name]
 	if !ok {
 		return
@@ -145,6 +141,6 @@ func restore[S any](a *App, kept memoryFile, name string, into func(S) error) {
 		err = into(state)
 	}
 	if err != nil {
-		a.log.Warn("what the autoscaler had learned is of no use, it begins anew", "part", name, "error", err)
+		setAside(a.log, path, fmt.Errorf("%s: %w", name, err), "")
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/doctor"
-	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/disk"
 )
 
 func doctorCommand() *cobra.Command {
@@ -76,7 +76,7 @@ func fallback(cmd *cobra.Command) (*config.Config, error) {
 func needs(c *config.Config) doctor.Needs {
 	n := doctor.Needs{
 		MaxBytes: c.Queue.MaxBytes, MinFree: c.Queue.MinFreeBytes, Memory: c.MemoryLimit, Connections: c.MaxIdleConnections,
-		Partitions: c.Queue.Partitions, Syncs: c.Queue.Durability == jetstream.Disk,
+		Syncs: c.Queue.Durability == disk.Disk,
 	}
 	switch { // in the queue's words 0 is its own choice, and less is none
 	case n.MinFree == 0:

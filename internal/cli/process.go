@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,10 @@ port where that one is taken.`
 // analyzeListen is where an analyze process answers unless told otherwise.
 const analyzeListen = "127.0.0.1:8001"
 
+// gcPercent lets the heap grow to five times what lives of it before it is collected, within the memory limit. A few MB live, and
+// a batch is garbage as soon as it is analyzed: at 100 percent, collections take half of the time of an analyzer that does little.
+const gcPercent = 400
+
 // process runs an app of a role until it is interrupted.
 func process(role app.Role) func(*cobra.Command, []string, *config.Config) error {
 	return func(cmd *cobra.Command, _ []string, c *config.Config) error {
@@ -44,6 +49,9 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 		}
 		if c.MemoryLimit > 0 {
 			debug.SetMemoryLimit(c.MemoryLimit)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 		}
 		if w := cmd.ErrOrStderr(); isTerminal(w) {
 			o.Listening = func(address string) { welcome(w, role, address, c.BasePath) }

@@ -86,6 +86,7 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 		row("dead", "%s", words.Thousands(q.Dead))
 		row("waiting", "%s in %s batches, the oldest for %s", words.Thousands(q.Depth), words.Thousands(q.Batches), words.Seconds(q.OldestWait))
 		row("in flight", "%s", words.Thousands(q.InFlight))
+		row("lost", "%s", words.Thousands(q.Lost))
 		row("stored", "%s of %s, durability %s", words.Bytes(q.Bytes), words.Bytes(q.LimitBytes), q.Durability)
 		if q.Problem != "" {
 			row("problem", "%s", q.Problem)

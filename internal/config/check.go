@@ -38,7 +38,7 @@ func (k *checker) fits(asked *Config) {
 		k.in.bad[name] = true
 	}
 	if room := c.Queue.MaxBatchBytes(); in.MaxBatchBytes > room && slices.Contains(k.l.groups, Queue) {
-		tooMuch("max-batch-bytes", in.MaxBatchBytes, "at most %s with %s and %s", FormatSize(int64(room)), k.with("max-bytes"), k.with("partitions"))
+		tooMuch("max-batch-bytes", in.MaxBatchBytes, "at most %s with %s", FormatSize(int64(room)), k.with("max-bytes"))
 	}
 	if in.MaxRecordBytes > c.Intake.MaxBatchBytes {
 		tooMuch("max-record-bytes", in.MaxRecordBytes, "at most %s", k.with("max-batch-bytes"))

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/rivals"
 	"github.com/sluicehq/sluice/distributor"
-	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/disk"
 )
 
 // Group is a part of the settings that a command takes or leaves.
@@ -63,11 +63,11 @@ type Config struct {
 	ReadOnly           bool   // nobody may steer over HTTP
 	MemoryLimit        int64  // soft limit of the Go heap in bytes; 0 means none
 
-	Queue       jetstream.Options
+	Queue       disk.Options
 	HistoryDays int // days for which the arrivals per second are kept besides today; 0 means none
 
-	Intake    distributor.Options // Committers is Queue.Partitions
-	Analyzer  analyzer.Options    // Size and Remote are for the caller to set
+	Intake    distributor.Options
+	Analyzer  analyzer.Options // Size and Remote are for the caller to set
 	Handler   HandlerConfig
 	Preset    string            // the name of the autoscaler's preset
 	Autoscale autoscale.Options // Policy is for the caller to set
@@ -113,7 +113,7 @@ func bare() *Config {
 		LogLevel: slog.LevelInfo, LogFormat: LogAuto,
 		Distributor: "http://127.0.0.1:8000",
 		Listen:      ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
-		Queue: jetstream.Options{Dir: "./sluice-data"}, HistoryDays: 14,
+		Queue: disk.Options{Dir: "./sluice-data"}, HistoryDays: 14,
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],
 		Autoscale: autoscale.DefaultOptions(),
@@ -128,12 +128,11 @@ func (c *Config) fill() {
 	c.Queue = c.Queue.WithDefaults()
 	c.Queue.Logger = nil
 
-	// A batch must fit into its partition, which a small queue makes harder.
+	// Several batches must fit into the queue, which a small one makes harder.
 	intake := c.Intake
 	if intake.MaxBatchBytes == 0 {
 		intake.MaxBatchBytes = min(distributor.Options{}.WithDefaults().MaxBatchBytes, c.Queue.MaxBatchBytes())
 	}
-	intake.Committers = c.Queue.Partitions
 	intake = intake.WithDefaults()
 	if c.Intake.Hold < 0 {
 		intake.Hold = c.Intake.Hold

@@ -101,7 +101,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[string]string{
 		"distributor": "https://logs.example:8443/sluice", "listen": "127.0.0.1:0", "log-level": "debug", "log-format": "json", "data": "/tmp/x y",
 		"durability": "process", "handler": "sleep", "name": "a: #1", "faults": "true", "preset": "cost", "min-free-bytes": "1MiB",
-		"partitions": "7", "lease": "45s", "max-bytes": "1GB", "max-body-bytes": "3MiB", "max-record-bytes": "2KiB", "max-batch-bytes": "64KiB",
+		"lease": "45s", "max-bytes": "1GB", "max-body-bytes": "3MiB", "max-record-bytes": "2KiB", "max-batch-bytes": "64KiB",
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "seasonal": "true", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
@@ -149,7 +149,7 @@ func TestDefaults(t *testing.T) {
 	if c.MemoryLimit != 200_000_000 || c.MaxIdleConnections != 2000 || c.Handler.SleepPerRecord != 10*time.Millisecond {
 		t.Errorf("defaults: memory %d, idle %d, sleep %v", c.MemoryLimit, c.MaxIdleConnections, c.Handler.SleepPerRecord)
 	}
-	if c.Queue.Lease != 30*time.Second || c.Intake.Hold != time.Second || c.Intake.MaxBatchBytes != 1<<20 || c.Intake.Committers != 4 {
+	if c.Queue.Lease != 30*time.Second || c.Intake.Hold != time.Second || c.Intake.MaxBatchBytes != 1<<20 {
 		t.Errorf("defaults of the rooms: %+v, %+v", c.Queue, c.Intake)
 	}
 	if c.Queue.Logger != nil || c.Analyzer.Logger != nil || c.Analyzer.Name != "" || c.Queue.MinFreeBytes != 0 || c.Autoscale.ObserveTimeout != 0 {
@@ -254,7 +254,7 @@ func TestZeroMeansZero(t *testing.T) {
 		t.Errorf("auto: min free %d, observe timeout %v", c.Queue.MinFreeBytes, c.Autoscale.ObserveTimeout)
 	}
 
-	for _, name := range []string{"lease", "check-interval", "slots", "partitions", "max-bytes", "max-attempts", "split-after", "retry-delay",
+	for _, name := range []string{"lease", "check-interval", "slots", "max-bytes", "max-attempts", "split-after", "retry-delay",
 		"max-retry-delay", "max-body-bytes", "max-record-bytes", "max-batch-bytes", "max-batch-records", "max-in-flight-bytes", "max-pending-bytes",
 		"drain-timeout", "lease-wait", "max-size", "scale-up-threshold", "scale-up-count", "scale-down-count", "observe-timeout", "ledger-size"} {
 		_, err := load(t, sources{args: []string{"--" + name + "=0"}})
@@ -265,9 +265,9 @@ func TestZeroMeansZero(t *testing.T) {
 }
 
 func TestDefaultsFollowOtherSettings(t *testing.T) {
-	c := mustLoad(t, sources{args: []string{"--max-bytes=4MiB", "--max-attempts=1", "--retry-delay=5m", "--max-body-bytes=1GiB", "--partitions=8"}})
-	if want := (4 << 20) / 8 / 3; c.Intake.MaxBatchBytes != want || c.Intake.MaxRecordBytes != want || c.Intake.Committers != 8 {
-		t.Errorf("batch of %d bytes, record of %d, %d committers; want %d, %d, 8", c.Intake.MaxBatchBytes, c.Intake.MaxRecordBytes, c.Intake.Committers, want, want)
+	c := mustLoad(t, sources{args: []string{"--max-bytes=4MiB", "--max-attempts=1", "--retry-delay=5m", "--max-body-bytes=1GiB"}})
+	if c.Intake.MaxBatchBytes != 1<<20 || c.Intake.MaxRecordBytes != 1<<20 {
+		t.Errorf("batch of %d bytes, record of %d; want 1 MiB for both", c.Intake.MaxBatchBytes, c.Intake.MaxRecordBytes)
 	}
 	if r := c.Queue.Retry; r.SplitAfter != 1 || r.MaxDelay != 5*time.Minute {
 		t.Errorf("retry %+v", r)
@@ -332,13 +332,13 @@ func TestFileIsNamedByFlagOrEnvironment(t *testing.T) {
 
 // The bounds in the table must be those of the rooms: what the table lets pass, the rooms take, and nothing less.
 func TestBoundsAreThoseOfTheRooms(t *testing.T) {
-	c := mustLoad(t, sources{args: []string{"--partitions=64", "--lease=100ms", "--max-bytes=1MiB", "--max-attempts=1", "--retry-delay=1ns", "--max-retry-delay=1ns",
+	c := mustLoad(t, sources{args: []string{"--lease=100ms", "--max-bytes=1MiB", "--max-attempts=1", "--retry-delay=1ns", "--max-retry-delay=1ns",
 		"--max-body-bytes=1KiB", "--max-record-bytes=1KiB", "--max-batch-bytes=1KiB", "--max-batch-records=1", "--max-pending-bytes=1KiB",
 		"--drain-timeout=1ns", "--lease-wait=1ns", "--check-interval=10ms", "--observe-timeout=10ms", "--ledger-size=1000000",
 		"--min-size=0", "--max-size=1", "--scale-up-threshold=1", "--scale-down-threshold=0", "--cooldown=0"}})
 
 	q := c.Queue
-	q.Partitions, q.Lease, q.MaxBytes = 65, leastLease-1, leastQueueBytes-1
+	q.Lease, q.MaxBytes = leastLease-1, leastQueueBytes-1
 	in := c.Intake
 	in.MaxBodyBytes, in.MaxRecordBytes, in.MaxBatchBytes, in.MaxPendingBytes = leastRoom-1, leastRoom-1, leastRoom-1, leastRoom-1
 	a := c.Autoscale
@@ -346,7 +346,7 @@ func TestBoundsAreThoseOfTheRooms(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		want int
-	}{{q.Validate(), 3}, {in.Validate(), 4}, {a.Validate(), 3}} {
+	}{{q.Validate(), 2}, {in.Validate(), 4}, {a.Validate(), 3}} {
 		if got := len(apart(test.err)); got != test.want {
 			t.Errorf("%d complaints, want %d: %v", got, test.want, test.err)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/policies"
-	"github.com/sluicehq/sluice/queue/jetstream"
+	"github.com/sluicehq/sluice/queue/disk"
 )
 
 // setting is one row of the table that everything else here is read from.
@@ -45,7 +45,6 @@ const (
 	leastRoom       = 1 << 10 // for bodies, records and batches
 	leastCheck      = 10 * time.Millisecond
 	leastSLO        = 10 * time.Millisecond
-	mostPartitions  = 64
 	mostLedger      = 1_000_000
 	mostHistory     = 3650 // days
 )
@@ -100,10 +99,8 @@ var queueSettings = []setting{
 		func(c *Config) field { f := wording(&c.Queue.Dir, true); f.shape = "folder"; return f }},
 	{"durability", Queue, "what an accepted record survives: disk a power cut, process only the end of the process",
 		func(c *Config) field {
-			return choice(&c.Queue.Durability, string(jetstream.Disk), string(jetstream.Process))
+			return choice(&c.Queue.Durability, string(disk.Disk), string(disk.Process))
 		}},
-	{"partitions", Queue, "streams to spread batches over",
-		func(c *Config) field { return whole(&c.Queue.Partitions, 1, mostPartitions) }},
 	{"lease", Queue, "how long an analyzer that went silent keeps a batch before another gets it",
 		func(c *Config) field { return atLeast(&c.Queue.Lease, leastLease) }},
 	{"max-bytes", Queue, "most disk space for batches that wait; then records are pushed back",

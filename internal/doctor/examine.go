@@ -173,9 +173,9 @@ func space(f Facts) []Finding {
 		return values(warn(topic, "make room, or set max_bytes so that the queue is full before the disk is", "%s; at %s records are pushed back", text, words.Bytes(n.MinFree)))
 	case d.Free < 2*n.MaxBytes+n.MinFree:
 		return values(warn(topic, fmt.Sprintf("set max_bytes to %s, or make room", words.Bytes(max((d.Free-n.MinFree)/2, 0))),
-			"%s; waiting batches may take max_bytes (%s) and dead letters as much again, so that the disk is full before the queue is", text, words.Bytes(n.MaxBytes)))
+			"%s; the files of the queue may take twice max_bytes (%s), and dead letters come on top, so that the disk may be full before the queue is", text, words.Bytes(n.MaxBytes)))
 	}
-	return values(ok(topic, "%s; max_bytes (%s) fits twice, for waiting batches and for dead letters", text, words.Bytes(n.MaxBytes)))
+	return values(ok(topic, "%s; max_bytes (%s) fits twice, which is what the files of the queue may take", text, words.Bytes(n.MaxBytes)))
 }
 
 func inodes(f Facts) []Finding {
@@ -234,19 +234,22 @@ func syncSpeed(f Facts) []Finding {
 	return values(ok(topic, "%s: %s", text, means))
 }
 
+// segments is how many files the queue may hold open: of 64 MiB each, twice what is stored.
+func segments(maxBytes int64) int64 { return 2*maxBytes>>26 + 4 }
+
 func files(f Facts) []Finding {
 	const topic = "file handles"
 	have := f.Limits.Files
 	if have == 0 {
 		return nil
 	}
-	need := int64(f.Service.Connections + 10*f.Service.Partitions + 200)
+	need := int64(f.Service.Connections) + segments(f.Service.MaxBytes) + 100
 	values := func(one Finding) []Finding {
 		return []Finding{one.with("limit", float64(have), "wanted", float64(need))}
 	}
 	do := fmt.Sprintf("ulimit -n %d, LimitNOFILE= in the unit, or a smaller max_idle_connections", max(8192, need))
 	switch {
-	case have < int64(10*f.Service.Partitions+100):
+	case have < segments(f.Service.MaxBytes)+100:
 		return values(bad(topic, do, "%d: too few for the queue alone", have))
 	case have < need:
 		return values(warn(topic, do, "%d, and max_idle_connections with the queue may want %d: the last connections are refused", have, need))

@@ -16,7 +16,7 @@ func healthy() Facts {
 		Limits:  Limits{Files: 65536, Memory: 8 << 30, Available: 6 << 30},
 		Clock:   Clock{Now: time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC), Synced: true, SyncKnown: true},
 		Port:    Port{Address: ":8000", Free: true},
-		Service: Needs{MaxBytes: 10 << 30, MinFree: 256 << 20, Memory: 200e6, Connections: 2000, Partitions: 4, Syncs: true},
+		Service: Needs{MaxBytes: 10 << 30, MinFree: 256 << 20, Memory: 200e6, Connections: 2000, Syncs: true},
 	}
 }
 
@@ -74,7 +74,7 @@ func TestFindings(t *testing.T) {
 		{"a disk that lies", func(f *Facts) { f.Sync.P50 = 2 * time.Microsecond }, "disk sync", Warning, "faster than any disk"},
 		{"a slow disk nobody waits for", func(f *Facts) { f.Sync.P50, f.Service.Syncs = time.Second, false }, "disk sync", OK, "nobody waits"},
 		{"a disk that can't be measured", func(f *Facts) { f.Sync = Sync{Err: "read-only file system"} }, "disk sync", Warning, "read-only"},
-		{"few handles", func(f *Facts) { f.Limits.Files = 1024 }, "file handles", Warning, "may want 2240"},
+		{"few handles", func(f *Facts) { f.Limits.Files = 1024 }, "file handles", Warning, "may want 2424"},
 		{"hardly any handles", func(f *Facts) { f.Limits.Files = 100 }, "file handles", Problem, "queue alone"},
 		{"a tight cgroup", func(f *Facts) { f.Limits.CgroupLimit = 256 << 20 }, "memory", Problem, "will be killed"},
 		{"a narrow cgroup", func(f *Facts) { f.Limits.CgroupLimit = 400 << 20 }, "memory", Warning, "the cgroup allows 400.0 MiB"},

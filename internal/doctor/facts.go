@@ -100,6 +100,5 @@ type Needs struct {
 	MaxBytes, MinFree int64 // of the queue; MinFree as it is for this disk
 	Memory            int64 // the soft limit of the heap, bytes; 0 is none
 	Connections       int   // that may be idle
-	Partitions        int
-	Syncs             bool // durability: disk
+	Syncs             bool  // durability: disk
 }

@@ -16,7 +16,7 @@ import (
 
 // small keeps measuring short.
 func small(dir string) Options {
-	return Options{Version: "v1.2.3", Dir: dir, Listen: "127.0.0.1:0", Syncs: 5, Needs: Needs{MinFree: -1, Partitions: 4}}
+	return Options{Version: "v1.2.3", Dir: dir, Listen: "127.0.0.1:0", Syncs: 5, Needs: Needs{MinFree: -1}}
 }
 
 func entries(t *testing.T, dir string) (names []string) {

@@ -250,8 +250,8 @@ func TestAFullDiskPushesBackAndRecoversByItself(t *testing.T) {
 	}
 }
 
-// TestWorkGoesOnBelowTheReserve: what is stored is worked off as soon as a little space is back, since that is what makes room; records are
-// refused until the reserve is there.
+// TestWorkGoesOnBelowTheReserve: what is stored is analyzed on a full disk, since that is what makes room; records are refused until the
+// reserve is there.
 func TestWorkGoesOnBelowTheReserve(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "64m")
@@ -262,23 +262,10 @@ func TestWorkGoesOnBelowTheReserve(t *testing.T) {
 	}
 	f := newFiller(t, dir)
 	f.all()
-	waitFor(t, "the queue to stop", func() bool {
-		st, ok := server.tryStats()
-		return ok && st.Problem != ""
-	})
+	waitFor(t, "a post to be refused", func() bool { return server.post(t, noise(1, 100)).status == 503 }) // free space is measured now and then
 	before := server.stats(t)
 	if before.Depth == 0 {
 		t.Fatalf("nothing was left to do when the disk was full: %+v", before.QueueStats)
-	}
-	info, err := f.f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.f.Truncate(info.Size() - 6<<20); err != nil { // far less than the reserve
-		t.Fatal(err)
-	}
-	if r := server.post(t, noise(1, 100)); r.status != 503 {
-		t.Errorf("a post below the reserve: %s, want 503", r)
 	}
 	if st := server.settled(t); st.Accepted != before.Accepted || st.Dead > 0 {
 		t.Errorf("%+v, want all of %d analyzed and nothing else taken", st.QueueStats, before.Accepted)
@@ -300,21 +287,9 @@ func TestAProcessKilledOnAFullDiskLosesNothing(t *testing.T) {
 	server.kill()
 	f.all() // whatever the end of the process gave back
 
-	// On a full disk the server either starts and pushes back, or says why it can't.
-	args := append(withoutListen(server.args), "--listen", strings.TrimPrefix(server.url, "http://"))
-	second := begin(t, self(t), args...)
-	if err := second.awaitReady(); err != nil {
-		t.Logf("on a full disk: %v", err)
-		if code := second.wait(); code != 1 {
-			t.Errorf("a server that can't start for want of space ended with %d, want 1", code)
-		}
-		if !strings.Contains(second.stderr.String(), "no space left") {
-			t.Errorf("a server that can't start for want of space says %s", second.stderr.String())
-		}
-	} else {
-		p.refused(t)
-		second.kill()
-	}
+	second := server.again()
+	p.refused(t)
+	second.kill()
 	f.remove()
 	third := server.again()
 	p.taken(t)
@@ -323,4 +298,49 @@ func TestAProcessKilledOnAFullDiskLosesNothing(t *testing.T) {
 	t.Logf("probes: %d accepted, %d pushed back, %d not answered; account:\n%s", p.yes.Load(), p.later.Load(), p.away.Load(), e.account(t))
 	third.settled(t)
 	third.stop()
+}
+
+// TestAStartOnAFullDisk: the process answers, analyzes what is stored, pushes back what is sent, and accepts again by itself.
+func TestAStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"with records", "in a new folder"} {
+		t.Run(name, func(t *testing.T) {
+			dir := smallDisk(t, "48m")
+			data := filepath.Join(dir, "data")
+			stored := int64(0)
+			if name == "with records" {
+				first := serve(t, "distributor", "--data", data)
+				for range 100 {
+					first.accept(t, lines(50, 60))
+					stored += 50
+				}
+				first.stop()
+			}
+			f := newFiller(t, dir)
+			f.all()
+			server := serve(t, "run", "--data", data, "--min-free-bytes", "0", "--handler", "count", "--max-batch-records", "10", "--history-days", "3",
+				"--lease", "2s", "--retry-delay", "100ms")
+			pushedBack(t, server.post(t, noise(300, 4000)))
+			if st := server.settled(t); st.Completed < stored || st.Dead > 0 {
+				t.Errorf("on the full disk %d of %d records are analyzed and %d dead", st.Completed, stored, st.Dead)
+			}
+			f.remove()
+			waitFor(t, "records to be accepted again", func() bool { return server.post(t, lines(10, 60)).status == 200 })
+			st := server.settled(t)
+			for _, file := range []string{"results/results.ndjson", "autoscaler.json"} {
+				waitFor(t, file+" to be written again", func() bool {
+					info, err := os.Stat(filepath.Join(data, file))
+					return err == nil && info.Size() > 0
+				})
+			}
+			server.stop()
+			var totals struct{ Records int64 }
+			server = server.again()
+			ask(t, "GET", server.url+"/v1/results", "").decode(t, &totals)
+			if totals.Records != st.Completed {
+				t.Errorf("after another start, results have %d records, want all %d", totals.Records, st.Completed)
+			}
+			server.stop()
+		})
+	}
 }

@@ -181,7 +181,7 @@ func TestMistakesInTheWorkAPIAreNamed(t *testing.T) {
 		{"lease with a wait in the past", "", `{"analyzer": "a", "wait_seconds": -1}`, 400},
 		{"a token of another kind", "/nonsense/ack", ``, 409},
 		{"a token that was never given", "/0-1-0000000000000000/ack", ``, 409},
-		{"a token with a partition out of range", "/99-1-0000000000000000/extend", ``, 409},
+		{"a token of another form", "/99-1-0000000000000000/extend", ``, 409},
 		{"ack with bad JSON", "/" + l.Token + "/ack", `{"failed": [`, 400},
 		{"ack with a record out of range", "/" + l.Token + "/ack", `{"failed": [{"record": 2, "reason": "x"}]}`, 400},
 		{"ack with a negative record", "/" + l.Token + "/ack", `{"failed": [{"record": -1, "reason": "x"}]}`, 400},

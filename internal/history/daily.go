@@ -1,15 +1,16 @@
 package history
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
-	"io/fs"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/atomicfile"
 )
 
 // mostDaily bounds a day's file. What would go beyond is left out, and told once.
@@ -21,6 +22,7 @@ type daily struct {
 	dir, ext string
 	header   string // first line of each file; empty for none
 	days     int    // kept besides today
+	valid    func(line []byte) bool
 	log      *slog.Logger
 
 	day     time.Time
@@ -31,13 +33,18 @@ type daily struct {
 
 // add writes one line, which must not contain a line break.
 func (d *daily) add(at time.Time, line []byte) {
+	if d.file != nil && changed(d.file, d.path(d.day), d.size) {
+		d.log.Warn("file of the history was removed, replaced or changed by another program; it goes on in what is there", "path", d.path(d.day))
+		d.close()
+	}
 	err := d.turn(dayOf(at))
-	if err == nil && d.size+int64(len(line)) > mostDaily {
+	if err == nil && d.size+int64(len(line))+1 > mostDaily {
 		err = errors.New("the file of the day is full")
 	}
 	if err == nil {
-		_, err = d.file.WriteAt(append(line, '\n'), d.size)
-		if err == nil {
+		if _, err = d.file.WriteAt(append(line, '\n'), d.size); err != nil {
+			err = errors.Join(err, d.file.Truncate(d.size)) // half a line would be taken for a change by others
+		} else {
 			d.size += int64(len(line)) + 1
 		}
 	}
@@ -57,14 +64,23 @@ func (d *daily) turn(day time.Time) error {
 		return nil
 	}
 	d.close()
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+	for _, dir := range []string{filepath.Dir(d.dir), d.dir} {
+		if err := makeDir(dir, d.log); err != nil {
+			return err
+		}
+	}
+	if _, err := d.load(day); err != nil { // puts right what is there
 		return err
 	}
-	f, err := os.OpenFile(d.path(day), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := openFile(d.path(day), d.log)
 	if err != nil {
 		return err
 	}
-	size, err := whole(f)
+	info, err := f.Stat()
+	size := int64(0)
+	if err == nil {
+		size = info.Size()
+	}
 	if err == nil && size == 0 && d.header != "" {
 		_, err = f.WriteAt([]byte(d.header+"\n"), 0)
 		size = int64(len(d.header)) + 1
@@ -77,29 +93,57 @@ func (d *daily) turn(day time.Time) error {
 	return nil
 }
 
-// whole is the size of a file up to its last whole line, to which it is cut.
-func whole(f *os.File) (int64, error) {
-	info, err := f.Stat()
+// load reads the lines of a day. What is at the end without being a whole line is cut off, and a file with other lines is
+// set aside: its good lines go on in a new one.
+func (d *daily) load(day time.Time) (good [][]byte, err error) {
+	path := d.path(day)
+	data, err := readWhole(path, mostDaily)
+	if missing(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return 0, err
+		return nil, setAside(d.log, path, err.Error())
 	}
-	size := info.Size()
-	tail := make([]byte, 64<<10)
-	for size > 0 {
-		n := min(size, int64(len(tail)))
-		if _, err := f.ReadAt(tail[:n], size-n); err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
+	bad, end := 0, 0
+	for line := range bytes.Lines(data) {
+		text, whole := bytes.CutSuffix(line, []byte("\n"))
+		switch {
+		case !whole:
+			if !d.torn(text) {
+				bad++
+			}
+			continue
+		case end == 0 && d.header != "" && string(text) == d.header:
+		case d.valid(text):
+			good = append(good, text)
+		default:
+			bad++
 		}
-		if i := bytes.LastIndexByte(tail[:n], '\n'); i >= 0 {
-			size += int64(i) + 1 - n
-			break
+		end += len(line)
+	}
+	if bad == 0 {
+		if end < len(data) {
+			err = os.Truncate(path, int64(end))
 		}
-		size -= n
+		return good, err
 	}
-	if size == info.Size() {
-		return size, nil
+	if err := setAside(d.log, path, fmt.Sprintf("%d lines are of another kind; %d are used", bad, len(good))); err != nil || len(good) == 0 {
+		return good, err
 	}
-	return size, f.Truncate(size)
+	lines := append(bytes.Join(good, []byte("\n")), '\n')
+	if d.header != "" {
+		lines = append([]byte(d.header+"\n"), lines...)
+	}
+	return good, atomicfile.Write(path, lines, 0o644)
+}
+
+// torn reports whether a line without its end may be what a power cut left: the beginning of a line, zeros, or both.
+func (d *daily) torn(line []byte) bool {
+	line = bytes.TrimRight(line, "\x00")
+	if d.header == "" {
+		return len(line) == 0 || line[0] == '{' && !bytes.ContainsRune(line, 0)
+	}
+	return bytes.HasPrefix([]byte(d.header), line) || len(bytes.Trim(line, "0123456789.,-")) == 0
 }
 
 // tidy deletes the files of days that are too long ago, and no others.
@@ -109,43 +153,25 @@ func (d *daily) tidy(today time.Time) {
 		return
 	}
 	for _, e := range entries {
-		day, err := time.Parse(time.DateOnly+d.ext, e.Name())
+		name, _, _ := strings.Cut(e.Name(), badMark)
+		day, err := time.Parse(time.DateOnly+d.ext, name)
 		if err == nil && day.Before(today.AddDate(0, 0, -d.days)) {
 			os.Remove(filepath.Join(d.dir, e.Name()))
 		}
 	}
 }
 
-// each hands over the lines since the day of from, the oldest first. A day without a file has none; half a line at the end is left out.
-func (d *daily) each(from, to time.Time, use func(line []byte)) error {
-	for day := dayOf(from); !day.After(dayOf(to)); day = day.AddDate(0, 0, 1) {
-		f, err := os.Open(d.path(day))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		err = lines(io.LimitReader(f, mostDaily+1), d.header, use)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
+// each hands over the lines since the day of from, the oldest first. A day that cannot be read has none.
+func (d *daily) each(from, to time.Time, use func(line []byte)) {
+	if err := atomicfile.CleanUp(d.dir, func(name string) bool { _, err := time.Parse(time.DateOnly+d.ext, name); return err == nil }); err != nil && !missing(err) {
+		d.log.Warn("unfinished files of the history not removed", "path", d.dir, "error", err)
 	}
-	return nil
-}
-
-func lines(r io.Reader, header string, use func([]byte)) error {
-	in := bufio.NewReaderSize(r, 64<<10)
-	for {
-		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for day := dayOf(from); !day.After(dayOf(to)); day = day.AddDate(0, 0, 1) {
+		lines, err := d.load(day)
 		if err != nil {
-			return err
+			d.log.Warn("file of the history cannot be put right", "path", d.path(day), "error", err)
 		}
-		line = line[:len(line)-1]
-		if header == "" || string(line) != header {
+		for _, line := range lines {
 			use(line)
 		}
 	}

@@ -18,6 +18,7 @@
 // # How it fails
 //
 // Never so that anybody else notices: what cannot be written is told once in the log, and left out. A process that is killed
-// loses the seconds since its last flush; what it left half written is put right by the first flush of the next one. Where
+// loses the seconds since its last flush; what it left half written is put right by the first flush of the next one. A file
+// with anything else in it is kept as 2026-11-24.csv.bad-1, with a warning, and its good rows go on in a new one. Where
 // the clock was set back, the seconds that are already there are not recorded again until the clock is past them.
 package history

@@ -24,6 +24,7 @@ type Recorder struct {
 	o    Options
 	day  time.Time // of the file; zero before the first row
 	file *os.File  // of the day; nil until something is written
+	end  int64     // of the file, with the pending row
 	size int64     // of the file up to the first pending row
 	rows []row     // pending; where there is a file, the first is its last row, which may still grow
 	kept int       // rows of the file before these
@@ -94,10 +95,10 @@ func (r *Recorder) Flush(now time.Time) {
 		}
 		r.tidied = today
 		if r.file == nil {
-			_, err := repair(path(r.o.Dir, today))
+			_, err := repair(path(r.o.Dir, today), r.o.Logger)
 			r.tell(err)
 		}
-		r.tell(tidy(r.o.Dir, today, r.o.Days))
+		r.tell(tidy(r.o.Dir, today, r.o.Days, r.o.Logger))
 	}
 }
 
@@ -114,7 +115,7 @@ func (r *Recorder) enter(day time.Time) error {
 	if _, err := os.Stat(path(r.o.Dir, day) + zipped); err == nil {
 		return fmt.Errorf("%s is there already: has the clock been set back?", path(r.o.Dir, day)+zipped)
 	}
-	rows, err := repair(path(r.o.Dir, day))
+	rows, err := repair(path(r.o.Dir, day), r.o.Logger)
 	if err != nil {
 		return err
 	}
@@ -139,11 +140,16 @@ func (r *Recorder) leave() {
 
 // write puts the pending rows where the first of them belongs. The last one stays pending, since it may grow.
 func (r *Recorder) write() error {
-	if r.file == nil {
-		if err := os.MkdirAll(r.o.Dir, 0o755); err != nil {
+	if r.file != nil && changed(r.file, path(r.o.Dir, r.day), r.end) {
+		if err := r.renew(); err != nil {
 			return err
 		}
-		f, err := os.OpenFile(path(r.o.Dir, r.day), os.O_RDWR|os.O_CREATE, 0o644)
+	}
+	if r.file == nil {
+		if err := makeDir(r.o.Dir, r.o.Logger); err != nil {
+			return err
+		}
+		f, err := openFile(path(r.o.Dir, r.day), r.o.Logger)
 		if err != nil {
 			return err
 		}
@@ -154,11 +160,46 @@ func (r *Recorder) write() error {
 		return errors.Join(err, r.file.Truncate(r.size)) // half a row would make the file no trace
 	}
 	last := len(r.rows) - 1
+	r.end = r.size + int64(len(text(r.rows, header)))
 	r.size += int64(len(text(r.rows[:last], header)))
 	r.kept += last
 	r.rows = append(r.rows[:0], r.rows[last])
 	r.same = true
 	return nil
+}
+
+// renew goes on in what is now in the place of the file: another one, or nothing.
+func (r *Recorder) renew() error {
+	r.o.Logger.Warn("file of the history was removed, replaced or changed by another program; it goes on in what is there", "path", path(r.o.Dir, r.day))
+	r.file.Close()
+	r.file = nil
+	rows, err := repair(path(r.o.Dir, r.day), r.o.Logger)
+	if err != nil { // the pending rows begin a file of their own once there can be one
+		r.size, r.kept = 0, 0
+		return err
+	}
+	r.kept, r.size = max(len(rows)-1, 0), 0
+	if n := len(rows); n > 0 {
+		for len(r.rows) > 1 && r.rows[0].second <= rows[n-1].second {
+			r.rows = r.rows[1:]
+		}
+		if r.rows[0].second <= rows[n-1].second { // it is there
+			r.rows = nil
+		}
+		r.rows = append([]row{rows[n-1]}, r.rows...)
+		r.size = int64(len(text(rows[:n-1], true)))
+	}
+	return nil
+}
+
+// changed reports whether a path leads to another file than the one that is open, or to one of another size.
+func changed(f *os.File, path string, size int64) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false // writing will tell
+	}
+	there, err := os.Stat(path)
+	return err != nil || !os.SameFile(mine, there) || there.Size() != size
 }
 
 // tell says once that something does not work.

@@ -25,21 +25,19 @@ type Line struct {
 }
 
 // OpenJournal reads what is on disk below Options.Dir under a name. The time of each line is what timeOf reads of it; a line without one
-// is left out. With Options.Days 0 everything is in memory only.
+// is set aside. With Options.Days 0 everything is in memory only.
 func OpenJournal(o Options, name string, now time.Time, timeOf func(line []byte) (time.Time, bool)) *Journal {
 	j := &Journal{kept: ring[Line]{most: mostLines}}
 	if o.Days <= 0 {
 		return j
 	}
 	j.disk = &daily{dir: filepath.Join(o.Dir, name), ext: ".jsonl", days: o.Days, log: o.Logger}
-	err := j.disk.each(now.AddDate(0, 0, -o.Days), now, func(line []byte) {
+	j.disk.valid = func(line []byte) bool { _, ok := timeOf(line); return ok }
+	j.disk.each(now.AddDate(0, 0, -o.Days), now, func(line []byte) {
 		if at, ok := timeOf(line); ok {
 			j.kept.add(Line{at, line})
 		}
 	})
-	if err != nil {
-		o.Logger.Warn("the history cannot be read", "folder", j.disk.dir, "error", err)
-	}
 	return j
 }
 

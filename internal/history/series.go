@@ -93,16 +93,14 @@ func OpenSeries(o Options, now time.Time) *Series {
 		return s
 	}
 	s.disk = &daily{dir: filepath.Join(o.Dir, "series"), ext: plain, header: strings.Join(Columns, ","), days: o.Days, log: o.Logger}
+	s.disk.valid = func(line []byte) bool { _, ok := parsePoint(string(line)); return ok }
 	from := now.Add(-time.Duration(mostPoints) * Step)
-	err := s.disk.each(from, now, func(line []byte) {
+	s.disk.each(from, now, func(line []byte) {
 		if p, ok := parsePoint(string(line)); ok && p.Time >= from.Unix() {
 			s.forgetFrom(p.Time) // the clock was set back here
 			s.kept.add(p)
 		}
 	})
-	if err != nil {
-		o.Logger.Warn("the history cannot be read", "folder", s.disk.dir, "error", err)
-	}
 	return s
 }
 

@@ -105,7 +105,7 @@ func TestOldDaysAreDeletedAndOthersLeftAlone(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"2026-11-20.csv", "2026-11-21.csv", "notes.txt", "2026-11-20.csv.bak"} {
+	for _, name := range []string{"2026-11-20.csv", "2026-11-21.csv.bad-1", "2026-11-20.csv.bad-3", "notes.txt", "2026-11-20.csv.bak"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -118,16 +118,16 @@ func TestOldDaysAreDeletedAndOthersLeftAlone(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := []string{"2026-11-20.csv.bak", "2026-11-21.csv", "2026-11-24.csv", "notes.txt"}; !slices.Equal(names, want) {
+	if want := []string{"2026-11-20.csv.bak", "2026-11-21.csv.bad-1", "2026-11-24.csv", "notes.txt"}; !slices.Equal(names, want) {
 		t.Errorf("left are %q, want %q", names, want)
 	}
 }
 
 func TestADiskThatTakesNothingIsToldOnce(t *testing.T) {
 	var log bytes.Buffer
-	dir := t.TempDir()
-	o := Options{Dir: filepath.Join(dir, "file"), Days: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	if err := os.WriteFile(o.Dir, nil, 0o644); err != nil {
+	file := filepath.Join(t.TempDir(), "file")
+	o := Options{Dir: filepath.Join(file, "history"), Days: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s := OpenSeries(o, midday)
@@ -138,7 +138,7 @@ func TestADiskThatTakesNothingIsToldOnce(t *testing.T) {
 	if n := strings.Count(log.String(), "not kept"); n != 1 {
 		t.Errorf("told %d times, want once: %s", n, log.String())
 	}
-	if err := os.Remove(o.Dir); err != nil {
+	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	s.Add(point(5))

@@ -6,17 +6,27 @@
 //
 // # Files
 //
-//   - results.ndjson begins with a line {"totals": {...}}, everything that was counted before; each further line is one
-//     result.
+//   - results.ndjson begins with a line {"totals": {...}, "version": 1}, everything that was counted before; each further
+//     line is one result.
 //   - results.1.ndjson is the file that was there before, whole.
 //
 // When results.ndjson has grown by Options.MaxBytes, it becomes results.1.ndjson, and a new one begins with the totals
-// so far. A crash at any moment of that leaves the totals complete.
+// so far. A crash at any moment of that leaves the totals complete: where results.ndjson or its first line is missing, they
+// are those at the end of results.1.ndjson.
 //
 // # Damage
 //
 // A line that was torn by a crash at the end of the file is dropped with a warning; its batch was not acknowledged and
-// comes again. A damaged line in the middle is skipped and counted in [Store.Damaged].
+// comes again. A file with a damaged line elsewhere, of another version, or that may not be written is kept as
+// results.ndjson.bad-1, with a warning, and a new file begins with the totals of all that can be read. So does a file that
+// another program removed, replaced or changed while this one writes to it.
+//
+// # Trouble with the disk
+//
+// Results only help, so they never hold up analysis. While the file cannot be written, because the disk is full for one, or
+// takes more than five seconds, results are counted in memory alone, with one warning; once it works again, a new file begins with
+// them. A process that ends before that loses those counts, not the records. Space for some ten thousand results is taken
+// from the disk ahead, so that a full one is noticed that much later.
 package results
 
 import (
@@ -37,7 +47,13 @@ import (
 const (
 	FileName    = "results.ndjson"
 	OldFileName = "results.1.ndjson"
-	newFileName = "results.ndjson.new"
+)
+
+const (
+	patience     = 5 * time.Second // how long a Write waits for the disk
+	retryEvery   = time.Second     // between two attempts to write the file again
+	maxPending   = 4 << 20         // bytes of lines that wait for a slow disk
+	reserveBytes = 2 << 20         // of disk space taken ahead
 )
 
 // ErrClosed is returned by Write after Close.
@@ -55,54 +71,61 @@ type Store struct {
 	dir string
 	o   Options
 
-	commit  sync.Mutex // held by the one who writes to the file; taken before mu
-	file    *os.File
-	size    int64 // of the file, without anything that failed to be written
-	torn    bool  // something of a failed write may stand behind size
-	replace int64 // the size at which to replace the file
+	commit   sync.Mutex  // held by the one who writes to the file; taken before mu
+	file     *os.File    // nil where there is none
+	info     os.FileInfo // of file
+	size     int64       // of the file, without anything that failed to be written
+	torn     bool        // something of a failed write may stand behind size
+	replace  int64       // the size at which to replace the file
+	reserved int64       // up to here the disk has space, or is not asked again
 
 	mu      sync.Mutex
 	next    *group // of those who want to write, while another group is being written
 	totals  *count.Totals
+	behind  bool        // totals has results that are in no file
+	retry   *time.Timer // of catchUp; nil until there was trouble
 	damaged int64
 	closed  bool
+	slow    sync.Once      // that the disk is slow was logged
+	writers sync.WaitGroup // groups on their way
 }
 
 // group is some results that are written together.
 type group struct {
 	lines   []byte
 	results []count.Result
-	err     error
-	done    chan struct{} // closed when err is set
+	done    chan struct{} // closed once the results are counted
 }
 
 var _ count.Sink = (*Store)(nil)
 
-// Open opens the folder, creates it where it is missing, and adds up what was counted so far.
+// Open opens the folder, creates it where it is missing, and adds up what was counted so far. Where that does not work, the
+// store counts in memory and tries again; only bad options are an error.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 64 << 20
 	}
 	if o.MaxBytes < 0 {
-		return nil, fmt.Errorf("results: MaxBytes is %d, want more than 0", o.MaxBytes)
+		return nil, fmt.Errorf("results: MaxBytes is %d, must be more than 0", o.MaxBytes)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	s := &Store{dir: dir, o: o, next: newGroup(), totals: count.NewTotals(time.Now().UTC())}
 	if err := s.open(); err != nil {
-		if s.file != nil {
+		if s.file != nil { // what cannot be made ready must not be written to
 			s.file.Close()
+			s.file = nil
 		}
-		return nil, fmt.Errorf("open results: %w", err)
+		s.fallBehind(err)
 	}
 	return s, nil
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
 
-// Write keeps one result; where it has no time, the present one. After an error, it is not kept; but when ctx ends
-// while the disk is at work, it may be.
+// Write counts one result; where it has no time, at the present one. It returns once the result is in the file, or counted in
+// memory alone while the file cannot be written or the disk is slow. When ctx ends meanwhile, the result may be counted.
 func (s *Store) Write(ctx context.Context, r count.Result) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -119,58 +142,114 @@ func (s *Store) Write(ctx context.Context, r count.Result) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
+	if s.behind {
+		s.totals.Add(r)
+		s.mu.Unlock()
+		return nil
+	}
 	g := s.next
-	first := len(g.results) == 0
+	if len(g.lines) > maxPending {
+		s.totals.Add(r)
+		s.mu.Unlock()
+		s.fallBehind(errors.New("the disk is too slow"))
+		return nil
+	}
 	g.lines = append(append(g.lines, line...), '\n')
-	g.results = append(g.results, r)
+	if g.results = append(g.results, r); len(g.results) == 1 { // the group gathers until it is its turn
+		s.writers.Go(func() { s.write(g) })
+	}
 	s.mu.Unlock()
 
-	if first { // the first of a group writes for all who joined until it is its turn
-		s.write(g)
-	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	select {
 	case <-g.done:
-		return g.err
-	default:
-	}
-	select {
-	case <-g.done:
-		return g.err
+	case <-late.C:
+		s.slow.Do(func() {
+			s.o.Logger.Warn("results are counted before they are on disk, which is slow", "path", s.path(FileName), "waited_seconds", patience.Seconds())
+		})
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
-// write puts a group into the file, and into the totals once it is there.
+// write puts a group into the file, and into the totals.
 func (s *Store) write(g *group) {
 	defer close(g.done)
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	s.mu.Lock()
 	s.next = newGroup()
+	behind := s.behind
 	s.mu.Unlock()
 
-	if g.err = s.append(g.lines); g.err != nil {
-		return
+	var err error
+	if !behind {
+		err = s.append(g.lines)
 	}
 	s.mu.Lock()
 	for _, r := range g.results {
 		s.totals.Add(r)
 	}
 	s.mu.Unlock()
-	if s.size < s.replace {
+	if err != nil {
+		s.fallBehind(err)
 		return
 	}
-	if err := s.rotate(); err != nil { // the results are safe all the same, only the file is longer than it should be
+	if behind || s.size < s.replace {
+		return
+	}
+	if err := s.begin("", ""); err != nil { // the results are safe, only the file is longer than it should be
 		s.o.Logger.Warn("results file not replaced, it goes on growing", "path", s.path(FileName), "error", err)
 		s.replace = s.size + s.o.MaxBytes/8
 	}
 }
 
+// fallBehind lets the totals go on in memory alone, until catchUp.
+func (s *Store) fallBehind(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.behind {
+		return
+	}
+	s.behind = true
+	s.o.Logger.Warn("results are counted in memory alone; what is counted until the file can be written is gone should the process be killed",
+		"path", s.path(FileName), "error", err)
+	if s.retry == nil {
+		s.retry = time.AfterFunc(retryEvery, s.catchUp)
+		return
+	}
+	s.retry.Reset(retryEvery)
+}
+
+// catchUp tries to write what is in memory alone.
+func (s *Store) catchUp() {
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.behind || s.closed {
+		return
+	}
+	s.behind = false // what is counted from now on has to be written, unless the attempt fails
+	s.mu.Unlock()
+	err := s.begin("", "")
+	s.mu.Lock()
+	if err != nil {
+		s.behind = true
+		s.retry.Reset(retryEvery)
+		return
+	}
+	s.o.Logger.Info("results are in the file again", "path", s.path(FileName))
+}
+
 // append adds lines to the file, all or nothing.
 func (s *Store) append(lines []byte) error {
-	if s.file == nil {
-		return ErrClosed
+	if why := s.strange(); why != "" {
+		if err := s.begin("", ""); err != nil {
+			return fmt.Errorf("write results: %w", err)
+		}
 	}
 	if s.torn { // left by a failed write
 		if err := s.file.Truncate(s.size); err != nil {
@@ -187,6 +266,7 @@ func (s *Store) append(lines []byte) error {
 		return fmt.Errorf("write results: %w", err)
 	}
 	s.size += int64(len(lines))
+	s.reserve()
 	return nil
 }
 
@@ -205,14 +285,25 @@ func (s *Store) Damaged() int64 { return s.damaged }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	if s.retry != nil {
+		s.retry.Stop()
+	}
 	s.mu.Unlock()
+	s.writers.Wait()
 	s.commit.Lock()
 	defer s.commit.Unlock()
-	if s.file == nil {
-		return nil
+	s.mu.Lock()
+	behind := s.behind
+	s.behind = false
+	s.mu.Unlock()
+	var err error
+	if behind {
+		err = s.begin("", "")
 	}
-	err := errors.Join(s.file.Sync(), s.file.Close())
-	s.file = nil
+	if s.file != nil {
+		err = errors.Join(err, s.file.Sync(), s.file.Close())
+		s.file = nil
+	}
 	if err != nil {
 		return fmt.Errorf("close results: %w", err)
 	}

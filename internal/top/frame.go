@@ -184,7 +184,7 @@ func (s *State) verdict(p painter, v View, live api.Live) []string {
 // reasons are those of the health, without the one that the verdict has said already, and what only a watcher can see.
 func (s *State) reasons(live api.Live) (all []string) {
 	if q := live.QueueStats; q != nil {
-		if n := lost(q); n != 0 {
+		if n := open(q); n != 0 {
 			all = append(all, fmt.Sprintf("the account is off by %s records: keep the log and the data folder", words.Thousands(n)))
 		}
 	}
@@ -368,9 +368,8 @@ func diskFigures(live api.Live) [4]figure {
 	if q == nil {
 		return g
 	}
-	n := lost(q)
-	g[0] = figure{"lost", words.Thousands(n), good, fmt.Sprintf("%s accepted", words.Thousands(q.Accepted))}
-	if n != 0 {
+	g[0] = figure{"lost", words.Thousands(q.Lost), good, fmt.Sprintf("%s accepted", words.Thousands(q.Accepted))}
+	if q.Lost != 0 {
 		g[0].style = alarm
 	}
 	g[1] = figure{"dead", words.Compact(q.Dead, 9), unlessZero(float64(q.Dead), yellow), ""}

@@ -11,7 +11,6 @@ import (
 type Summary struct {
 	Address string `json:"address"`
 	api.Live
-	Lost      *int64         `json:"lost,omitempty"`                   // accepted - completed - dead - depth - in_flight; 0
 	ClearsIn  *float64       `json:"backlog_clears_seconds,omitempty"` // at the present rates; missing while the backlog does not shrink
 	Explained *api.Explained `json:"explained,omitempty"`
 }
@@ -43,8 +42,6 @@ func Once(ctx context.Context, c Caller, o Options) (*State, error) {
 func (s *State) Summary() Summary {
 	sum := Summary{Address: s.address, Live: s.live()}
 	if q := sum.QueueStats; q != nil {
-		n := lost(q)
-		sum.Lost = &n
 		if c := clears(q, sum.Rates); c >= 0 {
 			sum.ClearsIn = &c
 		}

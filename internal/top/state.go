@@ -177,8 +177,10 @@ func (s *State) live() api.Live {
 	return live
 }
 
-// lost is what the account of the queue leaves open. It is always 0.
-func lost(q *api.QueueStats) int64 { return q.Accepted - q.Completed - q.Dead - q.Depth - q.InFlight }
+// open is what the account of the queue leaves open. It is always 0.
+func open(q *api.QueueStats) int64 {
+	return q.Accepted - q.Completed - q.Dead - q.Depth - q.InFlight - q.Lost
+}
 
 // clears is how long the backlog takes to be done at the present rates, in seconds; negative while it does not shrink.
 func clears(q *api.QueueStats, r api.Rates) float64 {

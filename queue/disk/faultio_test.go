@@ -82,7 +82,7 @@ func (s *script) work(r *rand.Rand) {
 	s.putOne(r)
 	s.analyze(3)
 	s.q.mu.Lock()
-	s.q.notesBroken = true
+	s.q.notesBroken, s.q.snapshotDue = true, true
 	s.q.mu.Unlock()
 	s.q.keep()
 	s.putOne(r)
@@ -245,7 +245,6 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.analyze(10)
 	s.q.tidy()
-	q := s.q
 	m.kill()
 	m = &mount{drive: m.drive, fault: m.fault}
 	q, err := openStill(m, nil)

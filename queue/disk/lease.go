@@ -68,6 +68,10 @@ func (q *Queue) unwait(woken chan struct{}) {
 
 // leaseNow leases what is there, without waiting.
 func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
+	if err := q.enter(); err != nil {
+		return nil, err
+	}
+	defer q.calls.Done()
 	var parts []*part
 	for len(parts) < max(r.Max, 1) {
 		p, err := q.leaseOne(r)
@@ -100,6 +104,17 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 		return q.leaseNow(r)
 	}
 	return leases, nil
+}
+
+// enter keeps Close from releasing the files until calls.Done is called, or says that the queue is closed.
+func (q *Queue) enter() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return queue.ErrClosed
+	}
+	q.calls.Add(1)
+	return nil
 }
 
 // leaseOne leases the part that is due, else the next batch that was never leased. It is settling until it was read.
@@ -189,6 +204,7 @@ func (q *Queue) claim(tok string) (*part, error) {
 		return nil, queue.ErrLeaseExpired
 	}
 	p.settling = true
+	q.calls.Add(1) // Done once settled and noted
 	return p, nil
 }
 
@@ -216,6 +232,7 @@ func (q *Queue) Ack(_ context.Context, tok string, failed ...queue.Failure) erro
 	if err != nil {
 		return err
 	}
+	defer q.calls.Done()
 	if len(failed) > 0 {
 		if err := q.ackSome(p, failed); err != nil {
 			q.unclaim(p)
@@ -242,7 +259,10 @@ func (q *Queue) ackSome(p *part, failed []queue.Failure) error {
 			sizes[i] = q.size(parts[i])
 			continue
 		}
-		_, delay := q.o.Retry.After(queue.Failure{Delay: to.delay}, p.attempts, 1)
+		delay := to.delay
+		if !to.free {
+			_, delay = q.o.Retry.After(queue.Failure{Delay: delay}, p.attempts, 1)
+		}
 		due[i] = time.Now().Add(delay)
 	}
 	q.mu.Lock()
@@ -262,6 +282,7 @@ func (q *Queue) Nack(_ context.Context, tok string, f queue.Failure) error {
 	if err != nil {
 		return err
 	}
+	defer q.calls.Done()
 	q.failed(p, f)
 	q.keep()
 	return nil
@@ -280,7 +301,7 @@ func (q *Queue) failed(p *part, f queue.Failure) {
 	switch {
 	case f.HandBack:
 		p.attempts--
-		q.wait(p, time.Time{})
+		q.wait(p, now.Add(f.Delay))
 	case step == queue.Again:
 		q.wait(p, now.Add(delay))
 	case step == queue.Bury:
@@ -346,6 +367,10 @@ func (q *Queue) deadPart(id uint64) (*part, error) {
 
 // DeadBatch reads a dead letter; see [queue.DeadLetters].
 func (q *Queue) DeadBatch(_ context.Context, id uint64) (queue.DeadLetter, *sluice.Batch, error) {
+	if err := q.enter(); err != nil {
+		return queue.DeadLetter{}, nil, err
+	}
+	defer q.calls.Done()
 	q.mu.Lock()
 	p, err := q.deadPart(id)
 	if err != nil {
@@ -363,6 +388,10 @@ func (q *Queue) DeadBatch(_ context.Context, id uint64) (queue.DeadLetter, *slui
 
 // RetryDead puts a dead letter back to work; see [queue.DeadLetters].
 func (q *Queue) RetryDead(_ context.Context, id uint64) error {
+	if err := q.enter(); err != nil {
+		return err
+	}
+	defer q.calls.Done()
 	q.mu.Lock()
 	p, err := q.deadPart(id)
 	if err == nil {
@@ -376,6 +405,10 @@ func (q *Queue) RetryDead(_ context.Context, id uint64) error {
 
 // DropDead deletes a dead letter; see [queue.DeadLetters].
 func (q *Queue) DropDead(_ context.Context, id uint64) error {
+	if err := q.enter(); err != nil {
+		return err
+	}
+	defer q.calls.Done()
 	q.mu.Lock()
 	p, err := q.deadPart(id)
 	if err == nil {

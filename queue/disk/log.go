@@ -36,9 +36,8 @@ type segment struct {
 	identity uint64
 	written  int64 // size and the zeros ahead; only for who appends
 
-	// Guarded by log.mu:
-	size   int64 // where the next entry goes; what is behind that is void
-	sealed bool  // never written again
+	size   atomic.Int64 // where the next entry goes; what is behind that is void
+	sealed bool         // never written again; guarded by log.mu
 
 	// Of segments with batches, guarded by Queue.mu:
 	open     int   // batches of which some record is not finished
@@ -74,7 +73,7 @@ func (l *log) list() error {
 		if err != nil {
 			return err
 		}
-		s.size = s.written
+		s.size.Store(s.written)
 		l.segs = append(l.segs, s)
 	}
 	slices.SortFunc(l.segs, func(a, b *segment) int { return int(a.number) - int(b.number) })
@@ -93,7 +92,7 @@ func (l *log) tail() (s *segment, size int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.segs); n > 0 && !l.segs[n-1].sealed {
-		return l.segs[n-1], l.segs[n-1].size
+		return l.segs[n-1], l.segs[n-1].size.Load()
 	}
 	return nil, 0
 }
@@ -119,7 +118,7 @@ func (l *log) around(s *segment) (size int64, next *segment) {
 		}
 	}
 	if s != nil {
-		size = s.size
+		size = s.size.Load()
 	}
 	return size, next
 }
@@ -150,9 +149,7 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 		return nil, 0, err
 	}
 	end := off + int64(len(g.b))
-	l.mu.Lock()
-	s.size = end
-	l.mu.Unlock()
+	s.size.Store(end)
 	l.ordinal.Add(uint64(len(g.entries)))
 	s.written = max(s.written, end)
 	if ahead := s.written - end; ahead < l.reserve/2 { // a precaution, which may fail
@@ -192,12 +189,12 @@ func (l *log) begin(start header) (*segment, error) {
 	if segs := l.all(); len(segs) > 0 {
 		s.number = segs[len(segs)-1].number + 1
 	}
-	var g group
-	start.kind = kindStart
-	err := g.add(start, func(b []byte) ([]byte, error) { return b, nil })
+	var err error
+	b := make([]byte, headerSize)
+	start.kind, start.last, start.ordinal = kindStart, true, l.ordinal.Load()
 	for ; ; s.number++ { // an earlier attempt may have left a name behind
-		g.entries[0].accepted = int64(s.number) // so that a copy of the file under another name is recognised
-		g.finish(l.ordinal.Load(), true)
+		start.accepted = int64(s.number) // so that a copy of the file under another name is recognised
+		start.encode(b)
 		s.path = filepath.Join(l.dir, segmentName(s.number, l.ending))
 		if s.f, err = l.fs.Open(s.path, true); !errors.Is(err, fs.ErrExist) {
 			break
@@ -207,12 +204,13 @@ func (l *log) begin(start header) (*segment, error) {
 		return nil, err
 	}
 	if s.identity, err = l.fs.Identity(s.path); err == nil {
-		_, err = s.f.WriteAt(g.b, 0)
+		_, err = s.f.WriteAt(b, 0)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.f.Close(), l.fs.Remove(s.path))
 	}
-	s.size, s.written = headerSize, headerSize
+	s.size.Store(headerSize)
+	s.written = headerSize
 	l.ordinal.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,7 +226,10 @@ func (l *log) remove(s *segment) error {
 	l.mu.Lock()
 	l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
 	l.mu.Unlock()
-	err := l.fs.Remove(s.path)
+	id, err := l.fs.Identity(s.path)
+	if err == nil && id == s.identity { // else it was replaced, by somebody who may want to keep what is there now
+		err = l.fs.Remove(s.path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -240,7 +241,7 @@ func (l *log) bytes() (n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.segs {
-		n += s.size
+		n += s.size.Load()
 	}
 	return n
 }

@@ -32,14 +32,12 @@ func (q *Queue) loop() {
 			q.tidy()
 		case <-sync.C:
 			q.look()
+			long := q.noteLog.bytes() > 4*q.snapshotBytes.Load()+minNotes
+			q.mu.Lock()
+			q.snapshotDue = long || q.notesBroken
+			q.mu.Unlock()
 			q.syncNotes()
 			q.tidy()
-			if size := q.noteLog.bytes(); size > 4*q.snapshotBytes.Load()+minNotes {
-				q.mu.Lock()
-				q.notesBroken = true // a snapshot follows, and what was before is deleted
-				q.mu.Unlock()
-				q.keep()
-			}
 		}
 	}
 }
@@ -115,6 +113,7 @@ func (q *Queue) tidy() {
 				worst = s
 			}
 		}
+		move := worst != nil && (worst.unlinked || total > 2*live+q.o.SegmentBytes)
 		q.mu.Unlock()
 		if len(closed) > 0 {
 			if !q.syncNotes() {
@@ -123,7 +122,7 @@ func (q *Queue) tidy() {
 			for _, s := range closed {
 				q.reading.Lock() // the cursor may be on its way through it
 				if q.cursor.seg == s {
-					q.cursor.off = s.size
+					q.cursor.off = s.size.Load()
 				}
 				err := q.data.remove(s)
 				q.reading.Unlock()
@@ -133,14 +132,14 @@ func (q *Queue) tidy() {
 			}
 			continue
 		}
-		if worst == nil || !worst.unlinked && total <= 2*live+q.o.SegmentBytes || !q.move(worst) {
+		if !move || !q.move(worst) {
 			return
 		}
 	}
 }
 
 // use is how much of a segment is open.
-func (s *segment) use() float64 { return float64(s.live) / float64(s.size) }
+func (s *segment) use() float64 { return float64(s.live) / float64(max(s.size.Load(), 1)) }
 
 // move stores what is open in a segment once more, at the end of the log, and reports whether nothing is left.
 func (q *Queue) move(s *segment) bool {

@@ -127,6 +127,7 @@ type recalled struct {
 	accepted   uint64
 	letters    uint64
 	damaged    bool // some notes were unreadable
+	short      bool // some of the last notes may be missing: the disk was full, power was cut, or the file was
 	found      bool // there were notes
 }
 
@@ -205,17 +206,18 @@ func readNotes(l *log) *recalled {
 	m := &recalled{parts: map[uint64][]*part{}, found: len(l.segs) > 0}
 	for i, s := range l.segs {
 		ordinal := uint64(0)
-		s.size = scan(s.f, s.size, func(e *scanned) {
+		end := scan(s.f, s.written, func(e *scanned) {
 			m.damaged = m.damaged || e.bad != "" || ordinal > 0 && e.ordinal != ordinal
 			ordinal = e.ordinal + 1
 			if e.kind == kindNote && e.bad == "" && m.apply(e.payload) != nil {
 				m.damaged = true
 			}
 		}, func(from, to int64) { m.damaged = true })
+		s.size.Store(end)
 		l.ordinal.Store(max(l.ordinal.Load(), ordinal))
 		s.sealed = i < len(l.segs)-1
 		if !s.sealed { // notes end with zeros, unless the file was cut or the disk full
-			m.damaged = m.damaged || s.size == s.written
+			m.short = end == s.written
 		}
 	}
 	m.settle()
@@ -311,7 +313,7 @@ func (q *Queue) note(f facts) {
 }
 
 // keep returns once all notes so far are written. Where they can't be, the state in memory goes on alone, and the loop
-// writes it as a snapshot as soon as that works: analyzers can go on working while a disk is full.
+// tries to write it as a snapshot: analyzers can go on working while a disk is full.
 func (q *Queue) keep() { q.keeping.Do(struct{}{}) }
 
 // writeNotes is the commit of keep.
@@ -319,11 +321,11 @@ func (q *Queue) writeNotes([]struct{}) {
 	q.mu.Lock()
 	q.writing, q.notes = q.notes, q.writing
 	q.notes.reset()
-	whole := q.notesBroken
+	whole := q.snapshotDue
 	if whole {
 		q.writing.reset()
 		q.snapshot(&q.writing)
-		q.notesBroken = false
+		q.notesBroken, q.snapshotDue = false, false
 	}
 	q.mu.Unlock()
 	if len(q.writing.entries) == 0 {

@@ -64,7 +64,7 @@ func (q *Queue) open() error {
 		for _, old := range []string{"jetstream", "journal"} {
 			if _, err := os.Stat(filepath.Join(q.o.Dir, old)); err == nil {
 				return &FormatError{Path: filepath.Join(q.o.Dir, old), What: "the data folder belongs to a version of Sluice that stored batches in JetStream",
-					Hint: "let that version analyze what is left (sluice run until its depth is 0), then delete the folder; or choose another one with --data"}
+					Hint: "let that version analyze what is left (sluice run until its depth is 0), and decide about its dead letters, then delete the folder; or choose another one with --data"}
 			}
 		}
 		var err error
@@ -97,7 +97,8 @@ func (q *Queue) open() error {
 	m := readNotes(&q.noteLog)
 	v := &survey{q: q, m: m, bad: map[uint64]*entry{}}
 	v.run()
-	q.notesBroken, q.notesDirty = m.damaged || !m.found, true // what the last process wrote is perhaps not synced
+	q.snapshotDue = m.damaged || m.short || !m.found
+	q.notesDirty, q.noteLog.newName = true, true // what the last process wrote is perhaps not synced
 	// What the last process wrote and did not sync must not be taken for safe.
 	if s := q.data.last(); s != nil {
 		q.data.newName = true
@@ -203,7 +204,6 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	ordinal := uint64(0) // of the next entry
 	cut := s.written     // where void entries begin
 	var hole *damage
-	s.size = 0
 	end := scan(s.f, s.written, func(e *scanned) {
 		if e.ordinal >= void {
 			cut = min(cut, e.off)
@@ -255,14 +255,15 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	default: // nobody was told that it is stored
 		torn = last
 	}
-	s.size = min(end, cut)
+	end = min(end, cut)
+	s.size.Store(end)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
 	// What is left of a write that was not answered goes, lest it be taken for damage where the next segment is lost, too.
-	if torn && s.f.Truncate(s.size) == nil {
-		s.written = s.size
+	if torn && s.f.Truncate(end) == nil {
+		s.written = end
 	}
 	// What is not as it was written is not written over: another segment follows.
-	s.sealed = !last || !clean || s.size == 0 || s.size != s.written
+	s.sealed = !last || !clean || end == 0 || end != s.written
 }
 
 // answered reports whether somebody was told that a record of the pending group is stored. Of a moved batch they were
@@ -284,7 +285,7 @@ func (v *survey) settle(s *segment) {
 		case kindStart:
 			s.first, s.end, v.end = e.first, e.first, max(v.end, e.first)
 			if e.notes() > v.q.noteLog.ordinal.Load() {
-				v.m.damaged = true
+				v.m.short = true
 			}
 		case kindBatch:
 			if s.first == 0 {
@@ -359,10 +360,13 @@ func (q *Queue) recall(m *recalled, v *survey) {
 		all.Add(1, q.next-1)
 	}
 	missing := all.Without(&v.found).Without(&m.done).Without(&m.lost)
-	if m.damaged && m.found {
+	if !m.found && q.next > 1 {
+		q.log.Error("notes of finished batches are missing: batches may be analyzed again, and dead letters are tried again")
+	}
+	if m.damaged {
 		q.log.Error("notes of finished batches are damaged: some batches may be analyzed again")
 	}
-	if m.damaged || !m.found { // then numbers of segments that are not there are those of batches that were finished
+	if m.damaged || m.short || !m.found { // then numbers of segments that are not there are those of batches that were finished
 		finished := missing.Without(&v.spans)
 		m.done.AddSet(finished)
 		missing = missing.Without(finished)
@@ -395,10 +399,10 @@ func (q *Queue) recall(m *recalled, v *survey) {
 			if was == leased {
 				p.analyzer, p.expires = "of an earlier start", now.Add(q.o.Lease)
 			}
-			q.enter(p, was, p.due)
+			q.put(p, was, p.due)
 		}
 		if rest = without(rest, &named); len(rest) > 0 {
-			q.enter(&part{e: e, runs: rest, records: count(rest)}, waiting, time.Time{})
+			q.put(&part{e: e, runs: rest, records: count(rest)}, waiting, time.Time{})
 		}
 		if v.bad[first] != nil {
 			spoiled = append(spoiled, e.parts...)
@@ -421,8 +425,8 @@ func (q *Queue) recall(m *recalled, v *survey) {
 	}
 }
 
-// enter puts a part into the queue in a state. The caller holds mu.
-func (q *Queue) enter(p *part, s state, due time.Time) {
+// put puts a part into the queue in a state. The caller holds mu.
+func (q *Queue) put(p *part, s state, due time.Time) {
 	p.state = s
 	q.link(p)
 	switch s {

@@ -254,6 +254,9 @@ type damagedError struct{ what string }
 
 func (e *damagedError) Error() string { return "damaged on disk: " + e.what }
 
+// Unwrap returns queue.ErrDamaged.
+func (e *damagedError) Unwrap() error { return queue.ErrDamaged }
+
 // readEntry reads the payload of a stored batch.
 func (q *Queue) readEntry(e *entry) (data []byte, err error) {
 	for try := 0; ; try++ {
@@ -332,6 +335,7 @@ func (p *part) split() (out []*part) {
 type fate struct {
 	reason string        // of dead letters
 	delay  time.Duration // of retries, as the handler wished
+	free   bool          // the attempt does not count
 	bury   bool
 }
 
@@ -355,12 +359,15 @@ func (q *Queue) fates(p *part, failed []queue.Failure) (order []fate, parts []*p
 			done = joined(done, n)
 			continue
 		}
-		to := fate{delay: f.Delay}
-		if step, _ := q.o.Retry.After(f, p.attempts, 1); step == queue.Bury {
+		to := fate{delay: f.Delay, free: f.HandBack}
+		if step, _ := q.o.Retry.After(f, p.attempts, 1); step == queue.Bury && !f.HandBack {
 			to = fate{reason: oneLine(f.Reason), bury: true}
 		}
 		if groups[to] == nil {
 			groups[to] = &part{e: p.e, attempts: p.attempts}
+			if to.free {
+				groups[to].attempts--
+			}
 			order, parts = append(order, to), append(parts, groups[to])
 		}
 		groups[to].runs = joined(groups[to].runs, n)

@@ -286,7 +286,7 @@ func (l *life) step() {
 	case k < 98:
 		l.note("snapshot of the notes")
 		q.mu.Lock()
-		q.notesBroken = true
+		q.notesBroken, q.snapshotDue = true, true
 		q.mu.Unlock()
 		q.keep()
 	default:

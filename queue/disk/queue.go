@@ -66,12 +66,15 @@ type Queue struct {
 	alarm       *time.Timer     // goes off when the next part is due
 	notes       group
 	notesDirty  bool   // some notes are not synced
-	notesBroken bool   // notes can't be written; a snapshot has to follow
+	notesBroken bool   // notes can't be written; only a snapshot mends that
+	snapshotDue bool   // the next notes to be written are a snapshot
 	noteError   string // why
 
-	stop chan struct{} // closed by Close; ends the loop
-	kick chan struct{} // a segment may be deleted
-	wg   sync.WaitGroup
+	stop chan struct{}  // closed by Close; ends the loop
+	kick chan struct{}  // a segment may be deleted
+	wg   sync.WaitGroup // of the loop
+
+	calls sync.WaitGroup // that change something; none begins once closed is set
 }
 
 // counts are in records, but for the last three.
@@ -169,7 +172,7 @@ func (q *Queue) addTo(g *group, r *putRequest) error {
 		return queue.ErrClosed
 	}
 	if free := q.free(); free >= 0 && free < q.minFree {
-		return q.diskFull(free)
+		return q.diskFull(q.minFree, free)
 	}
 	for _, b := range r.batches {
 		h := header{kind: kindBatch, records: uint32(b.Len()), size: uint32(b.Size()), accepted: b.Accepted.UnixNano()}
@@ -184,14 +187,17 @@ func (q *Queue) addTo(g *group, r *putRequest) error {
 		}
 	}
 	if stored+int64(len(g.b)) > q.o.MaxBytes {
-		return &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: stored,
-			Hint: "wait until analyzers have caught up, or raise max_bytes"}
+		hint := "wait until analyzers have caught up, or raise max_bytes"
+		if stored == 0 && len(g.entries) == len(r.batches) {
+			hint = "these records alone are more than that: send fewer at once, or raise max_bytes"
+		}
+		return &queue.FullError{Limit: "max_bytes", Bound: q.o.MaxBytes, Now: stored, Hint: hint}
 	}
 	return nil
 }
 
-func (q *Queue) diskFull(free int64) error {
-	return &queue.FullError{Limit: "min_free_bytes", Bound: q.minFree, Now: max(free, 0), Hint: "make room on the disk of " + q.o.Dir}
+func (q *Queue) diskFull(wanted, free int64) error {
+	return &queue.FullError{Limit: "min_free_bytes", Bound: wanted, Now: max(free, 0), Hint: "make room on the disk of " + q.o.Dir}
 }
 
 // write makes a group durable, or says what to answer.
@@ -210,7 +216,7 @@ func (q *Queue) write(g *group) error {
 	_, off, err := q.data.append(g, q.start(), true, durable)
 	if err != nil {
 		if noSpace(err) {
-			return q.diskFull(0)
+			return q.diskFull(max(q.minFree, int64(len(g.b))), 0)
 		}
 		q.fail("storing failed: " + err.Error())
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
@@ -348,6 +354,13 @@ func (q *Queue) Stats(context.Context) (queue.Stats, error) {
 	}, nil
 }
 
+// Unfinished is how many records wait or are in flight, from memory: it may be asked many times a second.
+func (q *Queue) Unfinished() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n.waiting + q.n.inFlight
+}
+
 // oldestWait is the age of the oldest batch that is not finished or dead. The caller holds mu.
 func (q *Queue) oldestWait(now time.Time) time.Duration {
 	if q.oldest == nil {
@@ -391,6 +404,10 @@ func (q *Queue) Close() error {
 	q.mu.Unlock()
 	close(q.stop)
 	q.wg.Wait()
+	q.calls.Wait()
+	q.mu.Lock()
+	q.snapshotDue = q.notesBroken // the last chance
+	q.mu.Unlock()
 	q.puts.Do(&putRequest{}) // after the last commit
 	q.syncNotes()
 	return q.release()

@@ -220,9 +220,12 @@ func (q *Queue) Ack(_ context.Context, token string, failed ...queue.Failure) er
 		if err != nil {
 			return err
 		}
-		if step, delay := q.o.Retry.After(f, it.attempts, 1); step == queue.Bury {
+		switch step, delay := q.o.Retry.After(f, it.attempts, 1); {
+		case f.HandBack:
+			q.add(&item{batch: part, attempts: it.attempts - 1, due: time.Now().Add(f.Delay)})
+		case step == queue.Bury:
 			q.bury(part, it.attempts, f.Reason)
-		} else {
+		default:
 			q.add(&item{batch: part, attempts: it.attempts, due: time.Now().Add(delay)})
 		}
 	}
@@ -260,7 +263,7 @@ func (q *Queue) fail(it *item, f queue.Failure, now time.Time) {
 	switch {
 	case f.HandBack:
 		it.attempts--
-		q.giveBack(it, now)
+		q.giveBack(it, now.Add(f.Delay))
 	case step == queue.Again:
 		q.giveBack(it, now.Add(delay))
 	case step == queue.Bury:

@@ -261,8 +261,24 @@ func handBack(t *testing.T, q queue.Queue) {
 		}
 		nack(t, q, l, queue.Failure{Reason: "leaving", HandBack: true})
 	}
+	before := time.Now()
+	const delay = 100 * time.Millisecond
+	nack(t, q, lease(t, q), queue.Failure{Reason: "the sink is away", HandBack: true, Delay: delay})
+	l := lease(t, q)
+	if waited := time.Since(before); waited < delay || l.Attempt != 1 {
+		t.Errorf("attempt %d after %v, want attempt 1 after %v or more", l.Attempt, waited, delay)
+	}
+	ack(t, q, l)
+	put(t, q, batch("done", "later"))
+	for range 2 * quick.Retry.MaxAttempts { // one record handed back again and again
+		l = lease(t, q)
+		if got := words(t, l.Batch); l.Attempt != 1 || got[len(got)-1] != "later" {
+			t.Fatalf("attempt %d of %q, want attempt 1 with the record that was handed back", l.Attempt, got)
+		}
+		ack(t, q, l, queue.Failure{Record: l.Batch.Len() - 1, Reason: "the sink is away", HandBack: true})
+	}
 	ack(t, q, lease(t, q))
-	expect(t, q, 1, 1, 0, 0, 0)
+	expect(t, q, 3, 3, 0, 0, 0)
 }
 
 func failedRecord(t *testing.T, q queue.Queue) {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice"
@@ -25,11 +26,24 @@ type LeaseRequest struct {
 	Analyzer    string  `json:"analyzer"`
 	MaxBatches  int     `json:"max_batches"`  // at least 1; missing means 1
 	WaitSeconds float64 `json:"wait_seconds"` // how long to wait for the first batch; at most 60
+
+	// Analyzers share a request: at most one batch for each time a name is in it. Analyzer and MaxBatches do not count then.
+	Analyzers []string `json:"analyzers,omitempty"`
+	// Acks are tokens of batches that are done, all of their records. A request with some does not wait for batches, and
+	// MaxBatches may be 0.
+	Acks []string `json:"acks,omitempty"`
 }
 
 // LeaseAnswer is the answer to it.
 type LeaseAnswer struct {
-	Leases []Lease `json:"leases"`
+	Leases []Lease   `json:"leases"`
+	Acks   []Outcome `json:"acks,omitempty"` // for each of the request's acks, in their order
+}
+
+// Outcome is what became of one of several things that were asked for.
+type Outcome struct {
+	Status  int    `json:"status"`          // of HTTP, as if asked for alone: 200, or 409 where the lease is over
+	Message string `json:"error,omitempty"` // for people
 }
 
 // Lease is one leased batch.
@@ -60,7 +74,7 @@ type Failure struct {
 	Reason       string  `json:"reason"`
 	DelaySeconds float64 `json:"delay_seconds,omitempty"` // until the next attempt; 0 leaves it to the queue
 	Discard      bool    `json:"discard,omitempty"`       // make it a dead letter now
-	HandBack     bool    `json:"hand_back,omitempty"`     // not failed: available at once, no attempt is counted
+	HandBack     bool    `json:"hand_back,omitempty"`     // no attempt is counted; available after delay_seconds
 }
 
 // Failure returns the failure in the queue's words.
@@ -90,8 +104,10 @@ type Client struct {
 	// Token says what to send as bearer token with each request. Nil sends none. It must be set before the first request.
 	Token func() string
 
-	base string
-	http *http.Client
+	base    string
+	http    *http.Client
+	stored  atomic.Bool // the last answer with leases was in the stored form
+	sharing sharing
 }
 
 // NewClient makes a client for the distributor at an http or https URL.
@@ -103,31 +119,34 @@ func NewClient(base string) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 256 // each waiting analyzer holds one
 	transport.MaxIdleConns = 0
+	transport.ReadBufferSize = 64 << 10 // most batches come with one read instead of three
 	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}}, nil
 }
 
-// Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close waits for requests that calls have left behind, and lets go of idle connections. No call may be under way.
+func (c *Client) Close() {
+	c.sharing.ended.Wait()
+	c.http.CloseIdleConnections()
+}
 
 // slack is how much longer than it should take an answer is waited for.
 const slack = 10 * time.Second
 
 // Lease asks for batches; see [queue.Leaser].
 func (c *Client) Lease(ctx context.Context, r queue.Request) ([]queue.Lease, error) {
-	var answer LeaseAnswer
-	ctx, cancel := context.WithTimeout(ctx, r.Wait+slack)
-	defer cancel()
-	req := LeaseRequest{Analyzer: r.Analyzer, MaxBatches: max(r.Max, 1), WaitSeconds: r.Wait.Seconds()}
-	if err := c.Call(ctx, http.MethodPost, "/v1/leases", req, &answer); err != nil {
-		return nil, err
-	}
-	leases := make([]queue.Lease, len(answer.Leases))
-	for i, l := range answer.Leases {
-		leases[i] = queue.Lease{
-			Token: l.Token, Attempt: l.Attempt, Expires: time.Now().Add(seconds(l.Seconds)), Batch: batchOf(l),
+	most := max(r.Max, 1)
+	if c.stored.Load() && most <= maxSharedLeases {
+		p := &part{analyzer: r.Analyzer, max: most}
+		if err := c.share(ctx, p); err != nil || len(p.leases) > 0 || r.Wait <= 0 {
+			return p.leases, err
 		}
 	}
-	return leases, nil
+	ctx, cancel := context.WithTimeout(ctx, r.Wait+slack)
+	defer cancel()
+	var leases []queue.Lease
+	req := LeaseRequest{Analyzer: r.Analyzer, MaxBatches: most, WaitSeconds: r.Wait.Seconds()}
+	_, err := c.lease(ctx, req, nil, func(l queue.Lease) { leases = append(leases, l) })
+	return leases, err
 }
 
 func batchOf(l Lease) *sluice.Batch {
@@ -153,6 +172,13 @@ func (c *Client) Extend(ctx context.Context, token string) (time.Time, error) {
 
 // Ack completes a batch; see [queue.Leaser].
 func (c *Client) Ack(ctx context.Context, token string, failed ...queue.Failure) error {
+	if len(failed) == 0 && token != "" && c.stored.Load() {
+		return c.share(ctx, &part{token: token})
+	}
+	return c.ackAlone(ctx, token, failed...)
+}
+
+func (c *Client) ackAlone(ctx context.Context, token string, failed ...queue.Failure) error {
 	var req AckRequest
 	for _, f := range failed {
 		req.Failed = append(req.Failed, failureOf(f))
@@ -172,7 +198,7 @@ func (c *Client) short(ctx context.Context, path string, in, out any) error {
 }
 
 // Stats is the account of the distributor's queue, as far as the scaling of a pool needs it: Accepted, Completed, Dead,
-// Waiting, InFlight, OldestWait.
+// Waiting, InFlight, Lost, OldestWait.
 func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 	var st struct {
 		Accepted   int64   `json:"accepted"`
@@ -180,6 +206,7 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 		Dead       int64   `json:"dead"`
 		Depth      *int64  `json:"depth"`
 		InFlight   int64   `json:"in_flight"`
+		Lost       int64   `json:"lost"`
 		OldestWait float64 `json:"oldest_wait_seconds"`
 	}
 	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &st); err != nil {
@@ -189,7 +216,7 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 		return queue.Stats{}, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
 	}
 	return queue.Stats{
-		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight,
+		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight, Lost: st.Lost,
 		OldestWait: time.Duration(st.OldestWait * float64(time.Second)),
 	}, nil
 }
@@ -215,20 +242,43 @@ func (e *StatusError) Error() string {
 // success becomes a [*StatusError], wrapped in queue.ErrLeaseExpired, queue.ErrNotFound or queue.ErrUnavailable where it means
 // that; so does a distributor that can't be reached.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
+	var body []byte
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
 			return err
 		}
-		body = bytes.NewReader(b)
+		body = b
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	resp, err := c.do(ctx, method, path, body, "")
 	if err != nil {
 		return err
 	}
-	if in != nil {
+	defer done(resp)
+	if out != nil {
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	if err != nil {
+		return c.unread(err)
+	}
+	return nil
+}
+
+// do makes a request, with a body of JSON where there is one, and returns an answer that is a success.
+func (c *Client) do(ctx context.Context, method, path string, body []byte, accept string) (*http.Response, error) {
+	var in io.Reader // not a nil *bytes.Reader
+	if body != nil {
+		in = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, in)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	if c.Token != nil {
 		req.Header.Set("Authorization", "Bearer "+c.Token())
@@ -238,21 +288,23 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // without the method and the URL, which say nothing new
 		}
-		return fmt.Errorf("%w: distributor %s: %w", queue.ErrUnavailable, c.base, err)
+		return nil, fmt.Errorf("%w: distributor %s: %w", queue.ErrUnavailable, c.base, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return refusal(resp)
+		defer done(resp)
+		return nil, refusal(resp)
 	}
-	if out == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-	} else {
-		err = json.NewDecoder(resp.Body).Decode(out)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: distributor %s: reading the answer: %w", queue.ErrUnavailable, c.base, err)
-	}
-	return nil
+	return resp, nil
+}
+
+func (c *Client) unread(err error) error {
+	return fmt.Errorf("%w: distributor %s: reading the answer: %w", queue.ErrUnavailable, c.base, err)
+}
+
+// done lets go of an answer. A connection serves the next request only where the answer was read to its end.
+func done(resp *http.Response) {
+	io.CopyN(io.Discard, resp.Body, 64<<10)
+	resp.Body.Close()
 }
 
 // notFoundError is an answer 404. Its text says already what was not found.
@@ -270,13 +322,5 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(text, &e.Body) != nil {
 		e.Body.Message = fmt.Sprintf("status %d: %.200s", resp.StatusCode, text)
 	}
-	switch {
-	case resp.StatusCode == http.StatusConflict:
-		return fmt.Errorf("%w: %w", queue.ErrLeaseExpired, e)
-	case resp.StatusCode == http.StatusNotFound:
-		return &notFoundError{e}
-	case resp.StatusCode >= 500, resp.StatusCode == http.StatusUnauthorized: // tokens are exchanged while everything runs
-		return fmt.Errorf("%w: %w", queue.ErrUnavailable, e)
-	}
-	return e
+	return errorOf(e)
 }

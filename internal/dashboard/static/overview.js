@@ -151,9 +151,8 @@ export function make() {
     attr(health.answer, 'data-state', state);
     const list = (st.health && st.health.reasons) || [];
     pooled(reasons, list.length ? list.slice(0, 4) : ['Nothing to do.'], () => h('li'), (li, r) => text(li, sentence(r)));
-    const missing = st.accepted === undefined ? null : st.accepted - st.completed - st.dead - st.depth - st.in_flight;
-    text(lost.value, missing === null ? none : count(missing));
-    attr(lost.value, 'data-state', missing ? 'critical' : 'ok');
+    text(lost.value, st.lost === undefined ? none : count(st.lost));
+    attr(lost.value, 'data-state', st.lost ? 'critical' : 'ok');
     text(durability.value, { disk: 'on disk, synced', process: 'in this process' }[st.durability] || none);
     text(disk.value, bytes(st.disk_free_bytes));
     text(stored.value, st.bytes === undefined ? none : `${bytes(st.bytes)} of ${bytes(st.limit_bytes)}`);
@@ -234,7 +233,8 @@ export function make() {
     if (st.accepted === undefined) return;
     const values = [st.accepted, st.completed, st.dead, st.depth, st.in_flight];
     terms.forEach((t, i) => text(t.value, count(values[i])));
-    text(lostTerm.value, count(st.accepted - st.completed - st.dead - st.depth - st.in_flight));
+    text(lostTerm.value, count(st.lost));
+    attr(lostTerm.value.parentNode, 'data-state', st.lost ? 'critical' : 'ok');
   }
 
   return {
