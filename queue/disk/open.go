@@ -241,7 +241,7 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	if torn { // a write that the end of the process or of power cut short
 		end, ordinal = v.pending[0].off, v.pending[0].ordinal-uint64(v.pending[0].place)
 		if len(v.holes) > 0 {
-			end = v.holes[0].from
+			end = min(end, v.holes[0].from)
 		}
 		v.pending, v.holes, hole = nil, nil, nil
 		q.log.Info("unfinished write passed over", "segment", s.path, "offset", end)
