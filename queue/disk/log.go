@@ -221,11 +221,16 @@ func (l *log) begin(start header) (*segment, error) {
 	return s, nil
 }
 
+// detach takes a segment out of the log.
+func (l *log) detach(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
+}
+
 // remove deletes a segment.
 func (l *log) remove(s *segment) error {
-	l.mu.Lock()
-	l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
-	l.mu.Unlock()
+	l.detach(s)
 	id, err := l.fs.Identity(s.path)
 	if err == nil && id == s.identity { // else it was replaced, by somebody who may want to keep what is there now
 		err = l.fs.Remove(s.path)

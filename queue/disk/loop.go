@@ -124,9 +124,9 @@ func (q *Queue) tidy() {
 				if q.cursor.seg == s {
 					q.cursor.off = s.size.Load()
 				}
-				err := q.data.remove(s)
+				q.data.detach(s)
 				q.reading.Unlock()
-				if err != nil {
+				if err := q.data.remove(s); err != nil { // a large file takes a while
 					q.log.Warn("segment not deleted", "segment", s.path, "error", err)
 				}
 			}
