@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -162,7 +163,7 @@ type life struct {
 	held    []queue.Lease
 	also    []*sluice.Batch // to be put in the commit that moves batches
 	log     []string
-	unsure  bool // notes were damaged once: what is not there may be taken for finished
+	unsure  bool // notes were incomplete once: what is not there may be taken for finished
 }
 
 func (l *life) note(format string, args ...any) { l.log = append(l.log, fmt.Sprintf(format, args...)) }
@@ -375,12 +376,29 @@ func (l *life) sure() {
 	}
 }
 
+// notesIncomplete reports whether notes are missing or may be.
+func notesIncomplete(d *drive) bool {
+	notes := log{fs: &mount{drive: d}, dir: "/data/queue", ending: noteEnding}
+	if notes.list() != nil {
+		return true // not even the folder is there
+	}
+	m := readNotes(&notes)
+	incomplete := m.damaged || m.short || !m.found
+	for _, path := range d.list(batchEnding) {
+		data := d.names[path].data
+		scan(bytes.NewReader(data), int64(len(data)), func(e *scanned) {
+			incomplete = incomplete || e.kind == kindStart && e.notes() > notes.ordinal.Load()
+		}, func(from, to int64) {})
+	}
+	return incomplete
+}
+
 // verify drains a copy of the disk and compares. What it finds holds, unless the end was not a power cut.
 func (l *life) verify(durable bool) {
 	m := &mount{drive: l.d.clone()}
+	l.unsure = l.unsure || notesIncomplete(m.clone())
 	var text strings.Builder
 	q, err := openStill(m, func(o *Options) { o.Durability, o.Logger = l.level, slog.New(slog.NewTextHandler(&text, nil)) })
-	l.unsure = l.unsure || strings.Contains(text.String(), "notes of finished batches are damaged")
 	if err != nil {
 		l.Fatalf("Open of what is left: %v", err)
 	}
