@@ -107,9 +107,12 @@ func (q *Queue) tidy() {
 			switch last := i == len(segs)-1; {
 			case s.open == 0 && !last:
 				closed = append(closed, s)
+			case s.damaged && !s.unlinked: // it can't be rewritten
+				total -= s.size.Load()
+				live -= s.live
 			case s.unlinked && s.open > 0:
 				worst = s
-			case !last && !s.damaged && (worst == nil || !worst.unlinked && s.use() < worst.use()):
+			case !last && (worst == nil || !worst.unlinked && s.use() < worst.use()):
 				worst = s
 			}
 		}

@@ -78,8 +78,11 @@ func (q *Queue) open() error {
 	if err := files.MakeDir(q.dir); err != nil {
 		return fmt.Errorf("make data folder: %w", err)
 	}
-	if err := errors.Join(files.SyncDir(q.o.Dir), files.SyncDir(filepath.Dir(filepath.Clean(q.o.Dir)))); err != nil {
-		q.log.Warn("names of the data folder not synced", "error", err)
+	if err := files.SyncDir(q.o.Dir); err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	if err := files.SyncDir(filepath.Dir(filepath.Clean(q.o.Dir))); err != nil { // whoever made the folder may have synced it
+		q.log.Warn("name of the data folder not synced", "error", err)
 	}
 	_, size, err := files.Space(q.o.Dir)
 	if err != nil {

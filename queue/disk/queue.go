@@ -409,8 +409,11 @@ func (q *Queue) Close() error {
 	q.snapshotDue = q.notesBroken // the last chance
 	q.mu.Unlock()
 	q.puts.Do(&putRequest{}) // after the last commit
-	q.syncNotes()
-	return q.release()
+	var err error
+	if !q.syncNotes() {
+		err = errors.New("the last notes are not synced: some batches may be analyzed again")
+	}
+	return errors.Join(err, q.release())
 }
 
 // release closes whatever Open has opened.
