@@ -75,6 +75,7 @@ var bans = []struct {
 // Libraries that stay behind one room, so that they can be replaced there.
 var behind = map[string]string{
 	"github.com/chromedp/":                 "nobody", // tests only
+	"github.com/hanwen/go-fuse/":           "nobody", // tests only
 	"github.com/prometheus/":               "internal/api",
 	"github.com/spf13/cobra":               "internal/cli",
 	"charm.land/bubbletea/":                "internal/top",
