@@ -14,7 +14,7 @@ import (
 )
 
 // mostDaily bounds a day's file. What would go beyond is left out, and told once.
-const mostDaily = 16 << 20
+const mostDaily = 64 << 20
 
 // daily is lines in a file per UTC day. A line is written when it is added: a process that is killed loses none, and half a line, which a
 // power cut can leave, is cut off before the next one.
