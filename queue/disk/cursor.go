@@ -136,14 +136,33 @@ func (q *Queue) miss(to uint64) {
 
 // lose counts records as lost. The caller holds mu, and takes them from where they were counted.
 func (q *Queue) lose(runs []ranges.Range) (n int64) {
-	for _, r := range runs {
+	for i, r := range runs {
 		q.lost.Add(r.First, r.Last)
 		q.note(facts(nil).records(opLost, r.First, []ranges.Range{r}))
-		q.log.Error("records lost: damaged on disk", "records", r.Last-r.First+1, "first", r.First, "last", r.Last)
+		if i < mostLosses {
+			q.log.Error("records lost: damaged on disk", "records", r.Last-r.First+1, "first", r.First, "last", r.Last,
+				"segment_or_after", q.segmentOf(r.First))
+		}
 	}
 	n = int64(count(runs))
+	if len(runs) > mostLosses {
+		q.log.Error("more records lost: damaged on disk", "records", n-int64(count(runs[:mostLosses])), "ranges", len(runs)-mostLosses)
+	}
 	q.n.lost += n
 	return n
+}
+
+// mostLosses is how many ranges of lost records are logged one by one.
+const mostLosses = 20
+
+// segmentOf returns the path of the segment that a record is in, or of the one before where that is missing.
+func (q *Queue) segmentOf(n uint64) (path string) {
+	for _, s := range q.data.all() {
+		if s.first > 0 && s.first <= n {
+			path = s.path
+		}
+	}
+	return path
 }
 
 // damage is a stretch of a segment that can't be read.

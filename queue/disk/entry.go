@@ -218,6 +218,9 @@ func scan(f io.ReaderAt, size int64, visit func(*scanned), damaged func(from, to
 			s.payload = nil
 		}
 		visit(&s)
+		if should := off + s.total(); end > should && !(end == size && w.zero(should)) { // and what follows is damaged, too
+			bad = should
+		}
 		off = end
 	}
 	if bad >= 0 && !w.zero(bad) {

@@ -45,7 +45,7 @@ type segment struct {
 	damaged  bool
 	unlinked bool // the name leads to another file, or nowhere
 
-	first, end uint64 // as found at the start: numbers of the records, where known
+	first, end uint64 // numbers of its records, where known; end only as found at the start
 }
 
 // segmentName returns the name of a segment of a log.
@@ -209,6 +209,7 @@ func (l *log) begin(start header) (*segment, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.f.Close(), l.fs.Remove(s.path))
 	}
+	s.first = start.first
 	s.size.Store(headerSize)
 	s.written = headerSize
 	l.ordinal.Add(1)

@@ -205,14 +205,19 @@ func (m *recalled) settle() {
 func readNotes(l *log) *recalled {
 	m := &recalled{parts: map[uint64][]*part{}, found: len(l.segs) > 0}
 	for i, s := range l.segs {
-		ordinal := uint64(0)
+		ordinal, damaged, snapshot := uint64(0), false, false
 		end := scan(s.f, s.written, func(e *scanned) {
-			m.damaged = m.damaged || e.bad != "" || ordinal > 0 && e.ordinal != ordinal
+			damaged = damaged || e.bad != "" || ordinal > 0 && e.ordinal != ordinal
 			ordinal = e.ordinal + 1
 			if e.kind == kindNote && e.bad == "" && m.apply(e.payload) != nil {
-				m.damaged = true
+				damaged = true
 			}
-		}, func(from, to int64) { m.damaged = true })
+			if !snapshot && e.kind == kindNote && e.last { // each segment begins with one, which says all once more
+				snapshot = true
+				m.damaged = m.damaged && damaged
+			}
+		}, func(from, to int64) { damaged = true })
+		m.damaged = m.damaged || damaged
 		s.size.Store(end)
 		l.ordinal.Store(max(l.ordinal.Load(), ordinal))
 		s.sealed = i < len(l.segs)-1

@@ -40,7 +40,12 @@ func Open(_ context.Context, o Options) (*Queue, error) {
 	q.data.fs, q.data.dir, q.data.ending, q.data.limit = o.files, q.dir, batchEnding, o.SegmentBytes
 	q.noteLog.fs, q.noteLog.dir, q.noteLog.ending, q.noteLog.limit = o.files, q.dir, noteEnding, math.MaxInt64
 	q.noteLog.reserve = noteReserve
-	q.data.check = q.intact
+	q.data.check = func(s *segment) error {
+		if err := q.intact(s); err != nil {
+			return fmt.Errorf("the data folder is not as it was: %w", err)
+		}
+		return nil
+	}
 	q.data.ordinal.Store(1)
 	q.noteLog.ordinal.Store(1)
 	q.alarm = time.AfterFunc(time.Hour, q.ring)
@@ -114,10 +119,11 @@ func (q *Queue) open() error {
 	return nil
 }
 
-// setStrangeAside takes out what is no segment of this log: empty files, and copies under another name. A segment of
-// another version is an error.
+// setStrangeAside takes out copies of segments under another name; a segment that has another's name and is no copy keeps
+// the number that it begins with. A segment of another version is an error.
 func (q *Queue) setStrangeAside(l *log) error {
-	for _, s := range slices.Clone(l.segs) {
+	numbers, taken := map[*segment]uint64{}, map[uint64]bool{}
+	for _, s := range l.segs {
 		var h header
 		b := make([]byte, headerSize)
 		s.f.ReadAt(b, 0) // what can't be read is found out later
@@ -125,19 +131,28 @@ func (q *Queue) setStrangeAside(l *log) error {
 			return &FormatError{Path: s.path, What: fmt.Sprintf("format version %d, this program reads version %d", version, formatVersion),
 				Hint: "use the version of Sluice that wrote it, or choose another folder with --data"}
 		}
-		aside := s.path + badEnding
-		if h.decode(b) && h.kind == kindStart && uint64(h.accepted) != s.number {
-			q.log.Error("file set aside: it is a copy of another segment", "path", s.path, "to", aside, "segment", h.accepted)
-		} else if s.written == 0 {
-			q.log.Warn("file set aside: it is empty", "path", s.path, "to", aside)
-		} else {
-			continue
+		numbers[s] = s.number
+		if h.decode(b) && h.kind == kindStart {
+			numbers[s] = uint64(h.accepted)
 		}
-		l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
-		if err := errors.Join(s.f.Close(), l.fs.Rename(s.path, aside)); err != nil {
-			q.log.Error("file not set aside", "path", s.path, "error", err)
+		taken[s.number] = taken[s.number] || numbers[s] == s.number
+	}
+	for _, s := range slices.Clone(l.segs) {
+		number, aside := numbers[s], s.path+badEnding
+		switch {
+		case number == s.number:
+		case !taken[number]:
+			q.log.Error("segment has the name of another one", "path", s.path, "segment", number)
+			s.number, taken[number] = number, true
+		default:
+			q.log.Error("file set aside: it is a copy of another segment", "path", s.path, "to", aside, "segment", number)
+			l.segs = slices.DeleteFunc(l.segs, func(other *segment) bool { return other == s })
+			if err := errors.Join(s.f.Close(), l.fs.Rename(s.path, aside)); err != nil {
+				q.log.Error("file not set aside", "path", s.path, "error", err)
+			}
 		}
 	}
+	slices.SortFunc(l.segs, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
 	return nil
 }
 
@@ -203,8 +218,10 @@ func (v *survey) run() {
 // segment reads one segment.
 func (v *survey) segment(s *segment, void uint64, last bool) {
 	q := v.q
-	clean := true        // the end is as it was written
+	bad := false         // some entry is not as it was written
+	clean := true        // what is appended comes to lie behind whole entries
 	ordinal := uint64(0) // of the next entry
+	next := uint64(0)    // the number of the next record, where known
 	cut := s.written     // where void entries begin
 	var hole *damage
 	end := scan(s.f, s.written, func(e *scanned) {
@@ -213,8 +230,8 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 			return
 		}
 		if hole != nil {
-			if hole.batches = int64(e.ordinal - ordinal); e.kind == kindBatch && s.end > 0 {
-				hole.records = int64(e.first - s.end)
+			if hole.batches = int64(e.ordinal - ordinal); e.kind == kindBatch && next > 0 && e.first >= next {
+				hole.records = int64(e.first - next)
 			}
 			v.holes = append(v.holes, *hole)
 			hole = nil
@@ -230,7 +247,10 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 		if len(v.pending) > 0 && e.ordinal-uint64(e.place) != v.pending[0].ordinal-uint64(v.pending[0].place) {
 			v.settle(s)
 		}
-		ordinal = e.ordinal + 1
+		ordinal, bad = e.ordinal+1, bad || e.bad != ""
+		if e.kind == kindBatch || e.kind == kindStart {
+			next = e.end()
+		}
 		v.pending = append(v.pending, *e)
 		if e.last && len(v.pending) == int(e.place)+1 && !slices.ContainsFunc(v.pending, func(e scanned) bool { return e.bad != "" }) {
 			v.settle(s)
@@ -250,6 +270,7 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 		q.log.Info("unfinished write passed over", "segment", s.path, "offset", end)
 	}
 	v.settle(s)
+	clean = torn || !bad // else it could come to lie within the length that a damaged entry claims
 	switch {
 	case hole == nil:
 	case !last && ordinal != void || last && v.m.accepted >= v.end:
@@ -371,6 +392,9 @@ func (q *Queue) recall(m *recalled, v *survey) {
 	}
 	if m.damaged || m.short || !m.found { // then numbers of segments that are not there are those of batches that were finished
 		finished := missing.Without(&v.spans)
+		if n := finished.Len(); n > 0 && !m.short {
+			q.log.Error("records of missing segments are taken for finished: the notes that would tell are damaged", "records", n)
+		}
 		m.done.AddSet(finished)
 		missing = missing.Without(finished)
 	}
