@@ -124,6 +124,9 @@ func folder(f Facts) []Finding {
 		return []Finding{bad(topic, fmt.Sprintf("make it and give it to user %d, or name another with --data", d.User), "%s does not exist, and user %d may not make it in %s", d.Dir, d.User, d.Measured)}
 	case !d.Writable:
 		return []Finding{bad(topic, fmt.Sprintf("chown -R %d %s, or run Sluice as user %d", d.User, d.Dir, d.Owner), "%s belongs to user %d, and user %d may not write there", d.Dir, d.Owner, d.User)}
+	case d.Earlier != "":
+		return []Finding{bad(topic, "let the earlier version analyze what is left and decide about its dead letters, or name another folder with --data",
+			"%s has %s of an earlier version of Sluice, whose queue this version does not read", d.Dir, d.Earlier)}
 	case d.WrongFiles != "":
 		return []Finding{bad(topic, fmt.Sprintf("chown -R %d %s; it was run as another user before", d.User, d.Dir), "%s may not be written by user %d", d.WrongFiles, d.User)}
 	}

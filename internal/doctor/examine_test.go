@@ -74,6 +74,7 @@ func TestFindings(t *testing.T) {
 		{"a disk that lies", func(f *Facts) { f.Sync.P50 = 2 * time.Microsecond }, "disk sync", Warning, "faster than any disk"},
 		{"a slow disk nobody waits for", func(f *Facts) { f.Sync.P50, f.Service.Syncs = time.Second, false }, "disk sync", OK, "nobody waits"},
 		{"a disk that can't be measured", func(f *Facts) { f.Sync = Sync{Err: "read-only file system"} }, "disk sync", Warning, "read-only"},
+		{"a queue of an earlier version", func(f *Facts) { f.Data.Earlier = "jetstream" }, "data folder", Problem, "jetstream of an earlier version"},
 		{"few handles", func(f *Facts) { f.Limits.Files = 1024 }, "file handles", Warning, "may want 2424"},
 		{"hardly any handles", func(f *Facts) { f.Limits.Files = 100 }, "file handles", Problem, "queue alone"},
 		{"a tight cgroup", func(f *Facts) { f.Limits.CgroupLimit = 256 << 20 }, "memory", Problem, "will be killed"},

@@ -41,6 +41,7 @@ type Data struct {
 	Kind       string // of file system, "ext4"; empty unknown
 	Locked     bool   // a Sluice works there
 	LockedBy   int    // its process id; 0 unknown
+	Earlier    string // a file or folder of a version whose queue this one does not read; empty for none
 	WrongFiles string // the first file in it that this user may not write
 	Err        string
 }

@@ -93,6 +93,11 @@ func lookAtFolder(dir string) Data {
 	if d.Exists && d.IsDir {
 		d.Locked, d.LockedBy = locked(filepath.Join(abs, "LOCK"))
 		d.WrongFiles = unwritable(abs)
+		for _, name := range []string{"jetstream", "journal"} {
+			if _, err := os.Stat(filepath.Join(abs, name)); err == nil {
+				d.Earlier = name
+			}
+		}
 	}
 	return d
 }
