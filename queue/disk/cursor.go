@@ -19,7 +19,7 @@ type cursor struct {
 	peeked bool
 }
 
-// peek returns the header of the next batch that was never leased, or nil. It passes over what is damaged. The caller holds
+// peek returns the header of the next batch that was never leased, or nil. It skips damaged entries. The caller holds
 // reading.
 func (q *Queue) peek() *header {
 	c := &q.cursor
@@ -86,8 +86,8 @@ func (c *cursor) readHeader() (err error) {
 	return err
 }
 
-// leave is called when nothing of the segment is left that was never leased. In a damaged one, what was open and is lost is
-// not counted any more.
+// leave is called when every batch of the segment was leased at least once. If the segment is damaged, it recounts the
+// unfinished batches: the lost ones are no longer among them.
 func (c *cursor) leave(q *Queue) {
 	if c.seg == nil || !c.seg.damaged {
 		return
@@ -110,7 +110,7 @@ func (q *Queue) passed(h *header) {
 	q.fresh, q.oldestFresh = h.end(), time.Time{}
 }
 
-// miss counts the records from the next fresh one up to a number as lost, but for those that are accounted for. The caller
+// miss counts the records from the next fresh one up to a number as lost, except those that are accounted for. The caller
 // holds reading.
 func (q *Queue) miss(to uint64) {
 	q.mu.Lock()
@@ -134,7 +134,7 @@ func (q *Queue) miss(to uint64) {
 	}
 }
 
-// lose counts records as lost. The caller holds mu, and takes them from where they were counted.
+// lose counts records as lost. The caller holds mu and subtracts them from the count that they were part of.
 func (q *Queue) lose(runs []ranges.Range) (n int64) {
 	for i, r := range runs {
 		q.lost.Add(r.First, r.Last)
@@ -155,7 +155,7 @@ func (q *Queue) lose(runs []ranges.Range) (n int64) {
 // mostLosses is how many ranges of lost records are logged one by one.
 const mostLosses = 20
 
-// segmentOf returns the path of the segment that a record is in, or of the one before where that is missing.
+// segmentOf returns the path of the segment that contains a record, or of the preceding one if that segment is missing.
 func (q *Queue) segmentOf(n uint64) (path string) {
 	for _, s := range q.data.all() {
 		if s.first > 0 && s.first <= n {
@@ -170,10 +170,10 @@ type damage struct {
 	s                *segment
 	from, to         int64
 	why              string
-	batches, records int64 // that were there; -1 where that is not known
+	batches, records int64 // that the stretch contained; -1 if unknown
 }
 
-// reportDamage tells people what is damaged, once, and keeps a copy of it.
+// reportDamage logs a damaged stretch once and keeps a copy of it.
 func (q *Queue) reportDamage(d damage) {
 	path := fmt.Sprintf("%s-%d%s", d.s.path, d.from, badEnding)
 	q.mu.Lock()

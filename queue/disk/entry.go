@@ -26,8 +26,8 @@ import (
 //	    48    12  ID of the batch
 //	    60     4  CRC-32C of the payload
 //
-// A group is what was written at once. The header has a checksum of its own and names batch and records, so that damage
-// to a payload leaves its batch known; and numbers without gaps tell what is missing where a header is damaged.
+// A group is the entries of one write. The header has a checksum of its own and names batch and records, so a damaged
+// payload leaves its batch known. If a header is damaged, the numbers of its neighbours show which records are missing.
 const (
 	headerSize    = 64
 	formatVersion = 1
@@ -72,7 +72,7 @@ func (h *header) setID(id string) error {
 	return nil
 }
 
-// setNotes lets the first entry of a segment say how many notes there were when it began; notes reads it.
+// setNotes records in the first entry of a segment how many notes existed when the segment began; notes reads it.
 func (h *header) setNotes(n uint64) { binary.BigEndian.PutUint64(h.id[:], n) }
 
 func (h *header) notes() uint64 { return binary.BigEndian.Uint64(h.id[:]) }
@@ -102,7 +102,7 @@ func headerSum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[3:4], castagnoli), castagnoli, b[8:headerSize])
 }
 
-// foreign returns the version of a header of another version. Every version keeps magic and checksum where they are.
+// foreign returns the version of a header of another version. Every version has magic and checksum at the same offsets.
 func foreign(b []byte) (version byte, ok bool) {
 	return b[3], bytes.Equal(b[:3], magic[:3]) && b[3] != formatVersion && binary.BigEndian.Uint32(b[4:]) == headerSum(b)
 }
@@ -180,11 +180,11 @@ type scanned struct {
 	header
 	off     int64
 	payload []byte // only until the next entry
-	bad     string // what is wrong with the payload; empty where it is as it was written
+	bad     string // the problem with the payload; empty if it is intact
 }
 
-// scan reads the entries of a file of some size. It passes over what is damaged to the next header that is whole, and
-// reports each such stretch. It returns where the readable entries end; zeros behind that are no damage.
+// scan reads the entries of a file of some size. It skips damaged bytes up to the next intact header and reports each
+// such stretch. It returns where the readable entries end; zeros behind that are no damage.
 func scan(f io.ReaderAt, size int64, visit func(*scanned), damaged func(from, to int64)) (end int64) {
 	w := window{f: f, size: size}
 	var s scanned

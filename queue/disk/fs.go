@@ -15,7 +15,7 @@ type fileSystem interface {
 	Open(path string, create bool) (file, error)
 	// List returns the names in a folder, in no particular order.
 	List(dir string) ([]string, error)
-	MakeDir(dir string) error // with its parents; no error where it exists
+	MakeDir(dir string) error // with its parents; no error if it exists
 	Remove(path string) error
 	Rename(from, to string) error
 	SyncDir(dir string) error // makes the names in a folder durable
@@ -130,7 +130,7 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// LockedError says that another process works on the data folder.
+// LockedError reports that another process uses the data folder.
 type LockedError struct {
 	Dir   string
 	Owner string // "process 4711"
@@ -140,10 +140,10 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("data folder %s is in use by %s; stop it first, or choose another folder", e.Dir, e.Owner)
 }
 
-// FormatError says that the data folder belongs to another version of Sluice.
+// FormatError reports that the data folder belongs to another version of Sluice.
 type FormatError struct {
 	Path string
-	What string // what was found there
+	What string // the content that was found
 	Hint string // the way out
 }
 

@@ -30,7 +30,7 @@ func (q *Queue) Lease(ctx context.Context, r queue.Request) ([]queue.Lease, erro
 		woken := make(chan struct{})
 		q.mu.Lock()
 		q.waiters = append(q.waiters, woken)
-		if q.rouse(); q.closed { // what came before this call waited
+		if q.rouse(); q.closed { // for batches that arrived before this call was on the list
 			q.wake(1)
 		}
 		q.mu.Unlock()
@@ -66,7 +66,7 @@ func (q *Queue) unwait(woken chan struct{}) {
 	q.rouse()
 }
 
-// leaseNow leases what is there, without waiting.
+// leaseNow leases the available batches, without waiting.
 func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 	if err := q.enter(); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 	return leases, nil
 }
 
-// enter keeps Close from releasing the files until calls.Done is called, or says that the queue is closed.
+// enter keeps Close from releasing the files until calls.Done is called, or returns ErrClosed.
 func (q *Queue) enter() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -247,7 +247,7 @@ func (q *Queue) Ack(_ context.Context, tok string, failed ...queue.Failure) erro
 	return nil
 }
 
-// ackSome completes a part but for its failed records.
+// ackSome completes a part except for its failed records.
 func (q *Queue) ackSome(p *part, failed []queue.Failure) error {
 	fates, parts, done, err := q.fates(p, failed)
 	if err != nil {

@@ -19,7 +19,7 @@ type log struct {
 	dir     string
 	ending  string
 	limit   int64                // a segment that is this long is followed by another
-	check   func(*segment) error // nil, or what must hold after a write, else it does not count
+	check   func(*segment) error // nil, or a condition for a write to count
 	reserve int64                // zeros written ahead of the entries, so that a full disk leaves this much to write
 	ordinal atomic.Uint64        // of the next entry
 
@@ -36,7 +36,7 @@ type segment struct {
 	identity uint64
 	written  int64 // size and the zeros ahead; only for who appends
 
-	size   atomic.Int64 // where the next entry goes; what is behind that is void
+	size   atomic.Int64 // offset of the next entry; bytes behind it are void
 	sealed bool         // never written again; guarded by log.mu
 
 	// Of segments with batches, guarded by Queue.mu:
@@ -142,7 +142,7 @@ func (l *log) append(g *group, start header, together, durable bool) (s *segment
 		err = l.check(s)
 		poisoned = err != nil
 	}
-	if err != nil { // cut back; where that fails too, the ordinal with which the next segment starts voids what is left
+	if err != nil { // cut back; if that fails too, the first ordinal of the next segment voids the rest
 		if cut := s.f.Truncate(max(off, s.written)); cut != nil || poisoned {
 			l.seal(s)
 		}
@@ -233,7 +233,7 @@ func (l *log) detach(s *segment) {
 func (l *log) remove(s *segment) error {
 	l.detach(s)
 	id, err := l.fs.Identity(s.path)
-	if err == nil && id == s.identity { // else it was replaced, by somebody who may want to keep what is there now
+	if err == nil && id == s.identity { // else another file has this name now, which the operator may want to keep
 		err = l.fs.Remove(s.path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -260,5 +260,5 @@ func (l *log) close() error {
 	return errors.Join(errs...)
 }
 
-// noSpace tells the errors that pass when somebody makes room.
+// noSpace reports whether an error passes once there is space.
 func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -54,7 +54,7 @@ func (q *Queue) ring() {
 	}
 }
 
-// rouse wakes a call for what can be leased now, and sets the alarm for the part that is due next. Each call that leases
+// rouse wakes a waiting call if a batch can be leased now, and sets the alarm for the part that is due next. Each call that leases
 // rouses the next one. The caller holds mu.
 func (q *Queue) rouse() {
 	wait := time.Duration(math.MaxInt64)
@@ -69,7 +69,7 @@ func (q *Queue) rouse() {
 	}
 }
 
-// look checks that the files of the queue are where they were, and whether storing works again.
+// look checks that the files of the queue are still in place, and whether storing works again.
 func (q *Queue) look() {
 	tail, _ := q.data.tail()
 	err := q.intact(tail)
@@ -88,13 +88,13 @@ func (q *Queue) look() {
 			q.log.Error("segment was removed or replaced; its batches are moved to another", "segment", s.path)
 		}
 	}
-	if err == nil && q.sick.Load() != nil { // nobody may put as long as the queue is not ready: try by itself
+	if err == nil && q.sick.Load() != nil { // senders may wait for readiness, so the queue tries without them
 		r := &putRequest{probe: true}
 		q.puts.Do(r)
 	}
 }
 
-// tidy deletes segments in which nothing is open, and moves what is open in others where these take too much space.
+// tidy deletes segments without unfinished batches. If the others take too much space, it moves their unfinished batches.
 func (q *Queue) tidy() {
 	for {
 		var closed []*segment
@@ -144,11 +144,11 @@ func (q *Queue) tidy() {
 // use is how much of a segment is open.
 func (s *segment) use() float64 { return float64(s.live) / float64(max(s.size.Load(), 1)) }
 
-// move stores what is open in a segment once more, at the end of the log, and reports whether nothing is left.
+// move appends the unfinished batches of a segment to the end of the log once more, and reports whether that worked.
 func (q *Queue) move(s *segment) bool {
 	var open []*entry
 	q.reading.Lock()
-	for h := q.peek(); h != nil && q.cursor.seg.number <= s.number; h = q.peek() { // what is moved has to stand apart
+	for h := q.peek(); h != nil && q.cursor.seg.number <= s.number; h = q.peek() { // a moved batch needs a part of its own
 		q.mu.Lock()
 		p := q.takeFresh(h)
 		q.nowWaiting(p, time.Time{})

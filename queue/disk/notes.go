@@ -317,8 +317,8 @@ func (q *Queue) note(f facts) {
 	}
 }
 
-// keep returns once all notes so far are written. Where they can't be, the state in memory goes on alone, and the loop
-// tries to write it as a snapshot: analyzers can go on working while a disk is full.
+// keep returns once all notes so far are written. If they can't be written, only the state in memory is up to date, and the
+// loop tries to write a snapshot of it: analyzers continue while a disk is full.
 func (q *Queue) keep() { q.keeping.Do(struct{}{}) }
 
 // writeNotes is the commit of keep.

@@ -21,7 +21,7 @@ const (
 	queueName   = "queue"    // the folder of the engine's files
 	batchEnding = ".batches" // of segments with batches
 	noteEnding  = ".notes"   // of segments with notes
-	badEnding   = ".bad"     // of what was found damaged or strange, kept for people
+	badEnding   = ".bad"     // of copies of damaged bytes and of files set aside
 )
 
 // Open takes the data folder for this process and opens the queue in it. A folder that another process uses gives a
@@ -86,7 +86,7 @@ func (q *Queue) open() error {
 	if err := files.SyncDir(q.o.Dir); err != nil {
 		return fmt.Errorf("sync data folder: %w", err)
 	}
-	if err := files.SyncDir(filepath.Dir(filepath.Clean(q.o.Dir))); err != nil { // whoever made the folder may have synced it
+	if err := files.SyncDir(filepath.Dir(filepath.Clean(q.o.Dir))); err != nil { // often made and synced by the operator
 		q.log.Warn("name of the data folder not synced", "error", err)
 	}
 	_, size, err := files.Space(q.o.Dir)
@@ -156,7 +156,7 @@ func (q *Queue) setStrangeAside(l *log) error {
 	return nil
 }
 
-// survey goes through the segments with batches and finds out what is there of what the notes speak of.
+// survey reads the segments with batches and matches them with the notes.
 type survey struct {
 	q *Queue
 	m *recalled
@@ -219,7 +219,7 @@ func (v *survey) run() {
 func (v *survey) segment(s *segment, void uint64, last bool) {
 	q := v.q
 	bad := false         // some entry is not as it was written
-	clean := true        // what is appended comes to lie behind whole entries
+	clean := true        // the last entry is intact, so entries can be appended
 	ordinal := uint64(0) // of the next entry
 	next := uint64(0)    // the number of the next record, where known
 	cut := s.written     // where void entries begin
@@ -276,22 +276,22 @@ func (v *survey) segment(s *segment, void uint64, last bool) {
 	case !last && ordinal != void || last && v.m.accepted >= v.end:
 		clean = false
 		q.reportDamage(*hole)
-	default: // nobody was told that it is stored
+	default: // no sender got an answer for it
 		torn = last
 	}
 	end = min(end, cut)
 	s.size.Store(end)
 	q.data.ordinal.Store(max(q.data.ordinal.Load(), ordinal))
-	// What is left of a write that was not answered goes, lest it be taken for damage where the next segment is lost, too.
+	// The rest of an unanswered write is cut off, or it would look like damage if the next segment is lost.
 	if torn && s.f.Truncate(end) == nil {
 		s.written = end
 	}
-	// What is not as it was written is not written over: another segment follows.
+	// A damaged end is never overwritten: another segment follows.
 	s.sealed = !last || !clean || end == 0 || end != s.written
 }
 
-// answered reports whether somebody was told that a record of the pending group is stored. Of a moved batch they were
-// not, as long as its original is there.
+// answered reports whether a sender got an answer for a record of the pending group. A moved batch does not count while its
+// original exists.
 func (v *survey) answered() bool {
 	return slices.ContainsFunc(v.pending, func(e scanned) bool {
 		return e.kind == kindCopy && len(v.found.Gaps(e.first, e.first)) > 0 || e.kind == kindBatch && e.first <= v.m.accepted

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicehq/sluice/queue"
 )
 
-// Durability says what a Put that returned has survived.
+// Durability is the kind of failure that a batch survives once Put has returned.
 type Durability string
 
 // The levels of durability.
@@ -32,7 +32,7 @@ type Options struct {
 	files fileSystem // nil means the real one
 }
 
-// WithDefaults fills in what was left zero, but for MinFreeBytes, which depends on the disk.
+// WithDefaults replaces zero values, except for MinFreeBytes, which depends on the disk.
 func (o Options) WithDefaults() Options {
 	if o.Lease == 0 {
 		o.Lease = 30 * time.Second

@@ -249,7 +249,7 @@ func (q *Queue) replace(p *part, others []*part, done []ranges.Range, due []time
 	q.note(f)
 }
 
-// damagedError says that a stored batch is not as it was written.
+// damagedError reports that a stored batch is damaged.
 type damagedError struct{ what string }
 
 func (e *damagedError) Error() string { return "damaged on disk: " + e.what }
@@ -331,7 +331,7 @@ func (p *part) split() (out []*part) {
 	return out
 }
 
-// fate is what becomes of failed records of a batch; those of one fate go on together.
+// fate is the next step for failed records of a batch; records with the same fate stay together in one part.
 type fate struct {
 	reason string        // of dead letters
 	delay  time.Duration // of retries, as the handler wished

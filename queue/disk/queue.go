@@ -36,7 +36,7 @@ type Queue struct {
 	snapshotBytes atomic.Int64 // length of the notes when they began with a snapshot
 	writing       group        // used by the commit of keeping alone
 
-	sick  atomic.Pointer[string] // why batches can't be stored now; nil where they can
+	sick  atomic.Pointer[string] // why batches can't be stored now; nil if they can
 	space struct {
 		sync.Mutex
 		taken time.Time
@@ -59,8 +59,8 @@ type Queue struct {
 	due         dueParts          // parts that wait
 	dead        []letter          // by ID, with some that are gone
 	gone        int               // of dead
-	oldest      *part             // the oldest part that is not dead, where that is known
-	oldestFresh time.Time         // when the batch at fresh was accepted; zero where that is not known
+	oldest      *part             // the oldest part that is not dead; nil if unknown
+	oldestFresh time.Time         // when the batch at fresh was accepted; zero if unknown
 	waiters     []chan struct{}
 	reported    map[string]bool // damage that was logged
 	alarm       *time.Timer     // goes off when the next part is due
@@ -77,7 +77,7 @@ type Queue struct {
 	calls sync.WaitGroup // that change something; none begins once closed is set
 }
 
-// counts are in records, but for the last three.
+// counts are in records, except for the last three.
 type counts struct {
 	completed, dropped, dead, waiting, inFlight, lost, again int64
 	batches                                                  int64 // never leased, and parts that are not dead
@@ -92,7 +92,7 @@ type putRequest struct {
 	err     error
 }
 
-// maxGroup bounds what is written at once, in bytes, and maxEntries in entries.
+// maxGroup bounds one write in bytes, and maxEntries in entries.
 const (
 	maxGroup   = 32 << 20
 	maxEntries = 1 << 14
@@ -111,7 +111,7 @@ func (q *Queue) Put(ctx context.Context, batches ...*sluice.Batch) error {
 	return r.err
 }
 
-// commitPuts stores what was put while the last commit ran.
+// commitPuts stores the batches that were put while the last commit ran.
 func (q *Queue) commitPuts(requests []*putRequest) {
 	for len(requests) > 0 {
 		g := &q.putting
@@ -139,12 +139,12 @@ func (q *Queue) commitPuts(requests []*putRequest) {
 	}
 }
 
-// addTo adds what a request stores to the group, or says why it can't be stored.
+// addTo adds the batches of a request to the group, or returns why they can't be stored.
 func (q *Queue) addTo(g *group, r *putRequest) error {
 	if r.copies != nil {
 		r.copies = slices.DeleteFunc(r.copies, func(e *entry) bool {
 			data, err := q.readEntry(e)
-			if err != nil { // it stays where it is, and the others must not
+			if err != nil { // this one stays in place, the others are moved
 				q.reportDamage(damage{s: e.seg, from: e.off, to: e.off + e.total(), why: err.Error(), batches: 1, records: -1})
 				return true
 			}
@@ -200,7 +200,7 @@ func (q *Queue) diskFull(wanted, free int64) error {
 	return &queue.FullError{Limit: "min_free_bytes", Bound: wanted, Now: max(free, 0), Hint: "make room on the disk of " + q.o.Dir}
 }
 
-// write makes a group durable, or says what to answer.
+// write makes a group durable, or returns the error to answer with.
 func (q *Queue) write(g *group) error {
 	first := q.next // only this goroutine changes it
 	durable := q.o.Durability == Disk
@@ -235,7 +235,7 @@ func (q *Queue) start() header {
 	return h
 }
 
-// stored counts what was written.
+// stored counts the written batches.
 func (q *Queue) stored(g *group, requests []*putRequest) {
 	s := q.data.last()
 	q.mu.Lock()
@@ -274,7 +274,7 @@ func (q *Queue) stored(g *group, requests []*putRequest) {
 	q.keep()
 }
 
-// intact returns an error where the files of the queue are not where they were any more.
+// intact returns an error if the files of the queue are no longer in place.
 func (q *Queue) intact(s *segment) error {
 	if err := q.o.files.Writable(q.dir); err != nil {
 		return err
@@ -310,7 +310,7 @@ func (q *Queue) recover() {
 	}
 }
 
-// Healthy says why the queue can't store batches now, or nil. A full disk or queue does not count: that passes.
+// Healthy returns why the queue can't store batches now, or nil. A full disk or queue does not count: it is temporary.
 func (q *Queue) Healthy() error {
 	q.mu.Lock()
 	closed := q.closed
@@ -324,7 +324,7 @@ func (q *Queue) Healthy() error {
 	return nil
 }
 
-// free returns the free bytes of the disk, measured at most a few times a second, or -1 where that can't be known.
+// free returns the free bytes of the disk, measured at most five times a second, or -1 if unknown.
 func (q *Queue) free() int64 {
 	q.space.Lock()
 	defer q.space.Unlock()
