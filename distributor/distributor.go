@@ -77,7 +77,7 @@ func (o Options) Validate() error {
 // Distributor takes bodies in. Make one with [New].
 type Distributor struct {
 	// Stored is called with each batch that was stored, one at a time, and not before. It must keep nothing of the batch, whose memory is used
-	// again, and must return quickly, because the next commit waits for it. Nil calls nobody. It must be set before the first Take.
+	// again, and must return quickly, because the next commit waits for it. Nil disables it. It must be set before the first Take.
 	Stored func(b *sluice.Batch)
 
 	o      Options

@@ -388,23 +388,22 @@ func (q *Queue) DeadBatch(_ context.Context, id uint64) (queue.DeadLetter, *slui
 
 // RetryDead puts a dead letter back to work; see [queue.DeadLetters].
 func (q *Queue) RetryDead(_ context.Context, id uint64) error {
-	if err := q.enter(); err != nil {
-		return err
-	}
-	defer q.calls.Done()
-	q.mu.Lock()
-	p, err := q.deadPart(id)
-	if err == nil {
+	return q.decide(id, func(p *part) {
 		p.attempts = 0
 		q.wait(p, time.Time{})
-	}
-	q.mu.Unlock()
-	q.keep()
-	return err
+	})
 }
 
 // DropDead deletes a dead letter; see [queue.DeadLetters].
 func (q *Queue) DropDead(_ context.Context, id uint64) error {
+	return q.decide(id, func(p *part) {
+		q.complete(p, p.runs)
+		q.n.dropped += int64(p.records)
+	})
+}
+
+// decide does with a dead letter what a person decided. The function is called with mu held.
+func (q *Queue) decide(id uint64, do func(*part)) error {
 	if err := q.enter(); err != nil {
 		return err
 	}
@@ -412,8 +411,7 @@ func (q *Queue) DropDead(_ context.Context, id uint64) error {
 	q.mu.Lock()
 	p, err := q.deadPart(id)
 	if err == nil {
-		q.complete(p, p.runs)
-		q.n.dropped += int64(p.records)
+		do(p)
 	}
 	q.mu.Unlock()
 	q.keep()
