@@ -4,7 +4,7 @@ GO        ?= go
 FUZZTIME  ?= 3000x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run demo build test check race fuzz bench compare screenshots generate clean setup
+.PHONY: help run demo build test check race fuzz mutants sample bench compare screenshots generate clean setup
 
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -18,7 +18,7 @@ demo: build ## watch the pool grow and shrink, in a minute
 build: ## build ./sluice
 	$(GO) build -o sluice ./cmd/sluice
 
-test: setup check race fuzz ## everything that CI runs
+test: setup check race fuzz sample ## everything that CI runs
 
 setup: ## install what the tests need
 	@scripts/setup
@@ -36,6 +36,12 @@ race: ## all tests, with the race detector
 
 fuzz: ## every fuzz test, briefly
 	@GO="$(GO)" scripts/fuzz $(FUZZTIME)
+
+mutants: ## break one line of each promise, one at a time: a test has to fail
+	$(GO) run ./mutants
+
+sample: ## three mutants drawn at random
+	$(GO) run ./mutants -sample 3
 
 bench: build ## ingest, latency and draining next to a bare durable server, as ratios
 	$(GO) run ./bench

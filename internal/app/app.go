@@ -149,8 +149,7 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	if a.queue, err = disk.Open(ctx, qo); err != nil {
 		return err
 	}
-	ro := results.Options{Sync: qo.Durability == disk.Disk, Logger: a.log}
-	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), ro); err != nil {
+	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), resultsOptions(qo)); err != nil {
 		return err
 	}
 	if a.intake, err = distributor.New(a.queue, c.Intake); err != nil {
@@ -158,6 +157,11 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	}
 	a.intake.Stored = func(b *sluice.Batch) { a.show(tap.In, b) }
 	return nil
+}
+
+// resultsOptions makes results as durable as the records that they are of.
+func resultsOptions(qo disk.Options) results.Options {
+	return results.Options{Sync: qo.Durability == disk.Disk, Logger: qo.Logger}
 }
 
 func (a *App) openRemote(context.Context) (err error) {

@@ -68,8 +68,9 @@ type Options struct {
 
 // Store keeps results. Its methods may be called from several goroutines.
 type Store struct {
-	dir string
-	o   Options
+	dir  string
+	o    Options
+	sync func(*os.File) error // makes a file durable
 
 	commit   sync.Mutex  // held by the one who writes to the file; taken before mu
 	file     *os.File    // nil where there is none
@@ -111,7 +112,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{dir: dir, o: o, next: newGroup(), totals: count.NewTotals(time.Now().UTC())}
+	s := &Store{dir: dir, o: o, sync: (*os.File).Sync, next: newGroup(), totals: count.NewTotals(time.Now().UTC())}
 	if err := s.open(); err != nil {
 		if s.file != nil { // what cannot be made ready must not be written to
 			s.file.Close()
@@ -259,7 +260,7 @@ func (s *Store) append(lines []byte) error {
 	}
 	_, err := s.file.WriteAt(lines, s.size)
 	if err == nil && s.o.Sync {
-		err = s.file.Sync()
+		err = s.sync(s.file)
 	}
 	if err != nil {
 		s.torn = s.file.Truncate(s.size) != nil

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +99,33 @@ func TestTotalsSurviveReopening(t *testing.T) {
 	got.Add(result(9)) // a copy
 	if text(t, s.Totals()) != want {
 		t.Error("a change of the copy changed the store")
+	}
+}
+
+// TestAResultIsOnDiskBeforeWriteReturns looks at what the file has when it is synced.
+func TestAResultIsOnDiskBeforeWriteReturns(t *testing.T) {
+	dir := t.TempDir()
+	for _, wanted := range []bool{true, false} {
+		s := open(t, dir, Options{Sync: wanted})
+		var durable atomic.Int64
+		s.sync = func(f *os.File) error {
+			info, err := f.Stat()
+			if err == nil {
+				durable.Store(info.Size())
+			}
+			return err
+		}
+		for n := range uint64(3) {
+			write(t, s, n)
+			info, err := os.Stat(filepath.Join(dir, FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := durable.Load(); wanted && got != info.Size() || !wanted && got != 0 {
+				t.Errorf("Sync %v: Write returned with %d of %d bytes durable", wanted, got, info.Size())
+			}
+		}
+		s.Close()
 	}
 }
 
