@@ -68,3 +68,9 @@ func TestRetryNamesAllProblems(t *testing.T) {
 		t.Errorf("defaults: %v", err)
 	}
 }
+
+func TestZeroMeansTheDocumentedDefaults(t *testing.T) {
+	if got, want := (Retry{}).WithDefaults(), (Retry{MaxAttempts: 5, SplitAfter: 2, Delay: time.Second, MaxDelay: time.Minute}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -192,3 +192,23 @@ func TestDamageOverSeveralEntries(t *testing.T) {
 		t.Errorf("%d records delivered, %+v", n, st)
 	}
 }
+
+// TestAFileThatTookASegmentsNameIsLeftAlone: the operator may want to keep it.
+func TestAFileThatTookASegmentsNameIsLeftAlone(t *testing.T) {
+	q := openLogged(t, t.TempDir())
+	defer q.Close()
+	q.putNoise(t, 1, 1, "a")
+	s := q.data.last()
+	if err := os.Remove(s.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path, []byte("something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.data.remove(s); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(s.path); err != nil || string(text) != "something else" {
+		t.Errorf("%q, %v; want the file as it was", text, err)
+	}
+}
