@@ -118,6 +118,16 @@ type Stats struct {
 	Durability   string        // "disk": after fsync; "process": survives the process, not a power cut; "memory"
 }
 
+// Observer is told when records leave the queue, so that it can measure how long they waited. An engine calls it with its
+// own lock held, at the moment that its counts change: a method must return at once and must not call the queue.
+type Observer interface {
+	// Done reports records that an acknowledgement completed, all accepted at one moment. Records that a person dropped are
+	// not reported.
+	Done(accepted, at time.Time, records int)
+	// Dead reports records that became dead letters.
+	Dead(at time.Time, records int)
+}
+
 // The conditions that callers can tell apart with errors.Is.
 var (
 	ErrClosed       = errors.New("queue closed")

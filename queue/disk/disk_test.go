@@ -13,7 +13,7 @@ import (
 )
 
 func open(dir string, s queuetest.Settings) (queue.Queue, error) {
-	return Open(context.Background(), Options{Dir: dir, Lease: s.Lease, MaxBytes: s.MaxBytes, Retry: s.Retry, Logger: slog.New(slog.DiscardHandler)})
+	return Open(context.Background(), Options{Dir: dir, Lease: s.Lease, MaxBytes: s.MaxBytes, Retry: s.Retry, Observer: s.Observer, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func TestQueue(t *testing.T)   { queuetest.Run(t, open) }

@@ -241,10 +241,18 @@ func (q *Queue) Ack(_ context.Context, tok string, failed ...queue.Failure) erro
 	} else {
 		q.mu.Lock()
 		q.complete(p, p.runs)
+		q.observeDone(p, p.records)
 		q.mu.Unlock()
 	}
 	q.keep()
 	return nil
+}
+
+// observeDone reports records of a part that an acknowledgement completed. The caller holds mu.
+func (q *Queue) observeDone(p *part, records int) {
+	if q.o.Observer != nil && records > 0 {
+		q.o.Observer.Done(time.Unix(0, p.e.accepted), time.Now(), records)
+	}
 }
 
 // ackSome completes a part except for its failed records.
@@ -268,6 +276,7 @@ func (q *Queue) ackSome(p *part, failed []queue.Failure) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.replace(p, parts, done, due)
+	q.observeDone(p, count(done))
 	for i, to := range fates {
 		if to.bury {
 			q.bury(parts[i], to.reason, sizes[i])

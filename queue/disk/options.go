@@ -29,6 +29,8 @@ type Options struct {
 	Retry        queue.Retry   // what becomes of failed batches
 	Logger       *slog.Logger  // nil means slog.Default
 
+	Observer queue.Observer // is told when records are done or dead; nil for none
+
 	files fileSystem // nil means the real one
 }
 

@@ -171,6 +171,9 @@ func (q *Queue) bury(p *part, reason string, bytes int64) {
 	p.letter, p.at, p.reason, p.bytes = q.letters, time.Now().UnixNano(), reason, bytes
 	q.deaden(p)
 	q.nowDead(p)
+	if q.o.Observer != nil {
+		q.o.Observer.Dead(time.Unix(0, p.at), p.records)
+	}
 	q.note(facts(nil).part(p))
 	q.log.Warn("dead letter", "id", p.letter, "batch", p.e.batchID(), "records", p.records, "attempts", p.attempts, "reason", reason)
 }

@@ -17,6 +17,8 @@ type Options struct {
 	Lease    time.Duration // how long a batch is leased unless extended; zero means 30s
 	MaxBytes int64         // most that unfinished batches may hold; zero means no limit
 	Retry    queue.Retry   // what becomes of failed batches
+
+	Observer queue.Observer // is told when records are done or dead; nil for none
 }
 
 // Queue is an in-memory queue. Make one with [New].
@@ -230,7 +232,11 @@ func (q *Queue) Ack(_ context.Context, token string, failed ...queue.Failure) er
 		}
 	}
 	q.remove(it)
-	q.st.Completed += int64(it.batch.Len() - len(failed))
+	done := it.batch.Len() - len(failed)
+	q.st.Completed += int64(done)
+	if q.o.Observer != nil && done > 0 {
+		q.o.Observer.Done(it.batch.Accepted, time.Now(), done)
+	}
 	return nil
 }
 
@@ -291,6 +297,9 @@ func (q *Queue) giveBack(it *item, due time.Time) {
 func (q *Queue) bury(b *sluice.Batch, attempts int, reason string) {
 	q.ids++
 	q.st.Dead += int64(b.Len())
+	if q.o.Observer != nil {
+		q.o.Observer.Dead(time.Now(), b.Len())
+	}
 	q.dead = append(q.dead, letter{queue.DeadLetter{
 		ID: q.ids, Batch: b.ID, Time: time.Now(), Reason: reason, Attempts: attempts, Records: b.Len(), Bytes: b.Size(),
 	}, b})

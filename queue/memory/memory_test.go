@@ -9,6 +9,6 @@ import (
 
 func TestQueue(t *testing.T) {
 	queuetest.Run(t, func(_ string, s queuetest.Settings) (queue.Queue, error) {
-		return New(Options{Lease: s.Lease, MaxBytes: s.MaxBytes, Retry: s.Retry})
+		return New(Options{Lease: s.Lease, MaxBytes: s.MaxBytes, Retry: s.Retry, Observer: s.Observer})
 	})
 }

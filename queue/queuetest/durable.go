@@ -35,6 +35,7 @@ func RunDurable(t *testing.T, open Open) {
 		return
 	}
 	t.Run("what was put is there after a clean end", func(t *testing.T) { cleanEnd(t, open) })
+	t.Run("the wait of a record counts over a restart", func(t *testing.T) { waitsOver(t, open) })
 	t.Run("leases of other processes survive a restart", func(t *testing.T) { remoteLease(t, open) })
 	t.Run("attempts survive a restart", func(t *testing.T) { attempts(t, open) })
 	t.Run("nothing is lost or done twice when the process is killed", func(t *testing.T) { killed(t, open) })

@@ -23,6 +23,7 @@ type Settings struct {
 	Lease    time.Duration
 	MaxBytes int64 // zero: the engine's default
 	Retry    queue.Retry
+	Observer queue.Observer // nil: none
 }
 
 // Open opens an engine's queue. Engines without a folder ignore dir. The suite closes the queue.
@@ -59,6 +60,11 @@ func Run(t *testing.T, open Open) {
 		s := quick
 		s.MaxBytes = 1 << 20
 		full(t, start(t, open, t.TempDir(), s))
+	})
+	t.Run("an observer is told of each record that is done or dead", func(t *testing.T) {
+		s, told := quick, &observer{}
+		s.Observer = told
+		observed(t, start(t, open, t.TempDir(), s), told)
 	})
 }
 
