@@ -58,6 +58,8 @@ var bans = []struct {
 		"replacing a file does not depend on what is in it"},
 	{"internal/history", []string{"internal/...", "!internal/atomicfile", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the history is numbers in files; who counts them and who reads them is not its business"},
+	{"internal/slo", []string{"internal/...", "!internal/atomicfile", "!internal/words", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"measuring waits does not depend on what the queue is, nor on who reads the figures"},
 	{"internal/dashboard", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"the page knows the HTTP API only, like everybody else's"},
 	{"internal/doctor", []string{"internal/...", "!internal/words", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},

@@ -35,6 +35,9 @@ type Second struct {
 	Completed      int       // records that the real pool finished
 	ServiceSeconds float64   // worker-seconds that these took it
 	Workers        int       // present in the real pool, those that start and drain included
+
+	Judged int // records that were really completed while the SLO was known; 0 where nobody measures
+	Late   int // of these, those that waited longer than the SLO
 }
 
 // League is a comparison under way. All methods may be called from any goroutine; seconds come in order.
@@ -139,6 +142,8 @@ func (l *League) Step(s Second) {
 		t.records += arrived
 		t.useful += float64(arrived) / rate
 		t.cost += max(0, s.Workers)
+		t.judged += max(0, s.Judged)
+		t.late += max(0, s.Late)
 	}
 	for _, p := range l.players {
 		p.step(arrived, rate, slot, l.total)

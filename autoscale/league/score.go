@@ -7,6 +7,7 @@ type traffic struct {
 	seconds, records int
 	useful           float64 // worker-seconds that the records need
 	cost             int     // worker-seconds of the real pool
+	judged, late     int     // records of the real pool, as measured
 }
 
 func (t *traffic) add(o traffic) {
@@ -14,6 +15,8 @@ func (t *traffic) add(o traffic) {
 	t.records += o.records
 	t.useful += o.useful
 	t.cost += o.cost
+	t.judged += o.judged
+	t.late += o.late
 }
 
 // ratio is a cost over what is useful; 0 without records.

@@ -50,10 +50,11 @@ type RealRow struct {
 	LastHour RealScore `json:"last_hour"`
 }
 
-// RealScore is what the real pool cost in a span.
+// RealScore is what the real pool cost in a span, and how late it was. It is measured, while a Score is simulated.
 type RealScore struct {
-	WorkerHours float64 `json:"worker_hours"`
-	CostRatio   float64 `json:"cost_ratio"`
+	WorkerHours float64  `json:"worker_hours"`
+	CostRatio   float64  `json:"cost_ratio"`
+	LateShare   *float64 `json:"late_share"` // of the records that were completed while the SLO was known, 0 to 1; null where none was
 }
 
 // Standing says how everybody has done up to now.
@@ -94,5 +95,9 @@ func (t traffic) span() Span {
 }
 
 func (t traffic) real() RealScore {
-	return RealScore{WorkerHours: float64(t.cost) / 3600, CostRatio: t.ratio(t.cost)}
+	r := RealScore{WorkerHours: float64(t.cost) / 3600, CostRatio: t.ratio(t.cost)}
+	if t.judged > 0 {
+		r.LateShare = new(float64(t.late) / float64(t.judged))
+	}
+	return r
 }

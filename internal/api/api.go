@@ -22,6 +22,7 @@ import (
 	"github.com/sluicehq/sluice/distributor"
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/history"
+	"github.com/sluicehq/sluice/internal/slo"
 	"github.com/sluicehq/sluice/internal/tap"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -34,7 +35,8 @@ type Rooms struct {
 	Started     time.Time
 	ReadOnly    bool                 // what would steer is refused
 	Auth        bool                 // whoever asks has to have a token
-	SLO         func() time.Duration // of the policy in charge; 0 where it has none; nil for none
+	SLO         func() time.Duration // longest wait that a record may have; 0 where nobody knows it; nil for none
+	Waits       func() *slo.Report   // how long records waited; nil, and a nil report, where nobody knows
 	Distributor *distributor.Distributor
 	Queue       Queue
 	Pool        *analyzer.Pool

@@ -14,20 +14,24 @@ import (
 // Explained is the answer to GET /v1/explain: the newest decision in words.
 type Explained struct {
 	Time        time.Time          `json:"time"`
-	Text        string             `json:"text"` // why there are as many analyzers as there are
+	Verdict     *Verdict           `json:"verdict,omitempty"` // that of GET /v1/stats
+	Text        string             `json:"text"`              // why there are as many analyzers as there are
 	WhyNotMore  string             `json:"why_not_more"`
 	WhyNotFewer string             `json:"why_not_fewer"`
 	Binding     string             `json:"binding"` // what decided: deadline, threshold, cooldown, policy, unknown, or the last clamp's name
 	Facts       map[string]float64 `json:"facts"`   // what the policy believed; the unit is in the name
 }
 
-func (s *Server) getExplain(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) getExplain(w http.ResponseWriter, r *http.Request) {
 	st := s.Scaler.Stats()
 	if st.LastDecision == nil {
 		fail(w, http.StatusNotFound, remote.Error{Message: "nothing was decided yet", Hint: "the first check comes within check_interval"})
 		return
 	}
-	answer(w, http.StatusOK, explain(st, s.Scaler.Options()))
+	e := explain(st, s.Scaler.Options())
+	l, _ := s.live(r.Context(), time.Now()) // an error of the queue is a reason
+	e.Verdict = &l.Verdict
+	answer(w, http.StatusOK, e)
 }
 
 func explain(st autoscale.Stats, o autoscale.Options) Explained {

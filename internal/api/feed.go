@@ -52,6 +52,7 @@ type viewer struct {
 type sample struct {
 	at                                             time.Time
 	in, inBytes, out, outBytes, failed, pushedBack int64
+	again                                          int64
 }
 
 // Rates are per second, over the last few seconds.
@@ -62,17 +63,18 @@ type Rates struct {
 	OutBytes   float64 `json:"out_bytes_per_second"`
 	Failed     float64 `json:"failed_records_per_second"`
 	PushedBack float64 `json:"pushed_back_per_second"` // requests
+	TriedAgain float64 `json:"tried_again_per_second"` // batches that were leased for another attempt
 	Window     float64 `json:"window_seconds"`
 }
 
-// Live is what those who watch are told each second: the statistics, and what follows from them.
+// Live is the answer to GET /v1/stats, and what those who watch are told each second: the statistics, and what follows from them.
 type Live struct {
 	Stats
 	Time      time.Time `json:"time"`
 	Boot      string    `json:"boot"` // changes with each start of the process
 	Rates     Rates     `json:"rates"`
-	KeepingUp Verdict   `json:"keeping_up"`
-	Health    Health    `json:"health"`
+	KeepingUp Pace      `json:"keeping_up"`
+	Verdict   Verdict   `json:"verdict"`
 }
 
 func newFeed(s *Server) *feed {
@@ -99,24 +101,26 @@ func (f *feed) look(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, 2*beat)
 	defer cancel()
 	st, err := f.s.stats(ctx)
-	if err != nil {
-		return // who watches sees that nothing comes
-	}
-	f.count(sampleOf(st, now))
 	f.tellDecisions()
-	live := Live{Stats: st, Time: now.UTC(), Boot: f.boot, Rates: f.rates()}
+	live := Live{Stats: st, Time: now.UTC(), Boot: f.boot}
+	if err == nil {
+		f.count(sampleOf(st, now))
+		live.Rates = f.rates()
+		f.mu.Lock()
+		f.latest = live.Rates
+		f.mu.Unlock()
+	}
 	live.Judge()
-	f.mu.Lock()
-	f.latest = live.Rates
-	f.mu.Unlock()
-	f.keepPoint(live, now)
+	if err == nil { // unknown is not zero: else there is no point
+		f.keepPoint(live, now)
+	}
 	f.tellStats(live)
 }
 
 func sampleOf(st Stats, now time.Time) sample {
 	s := sample{at: now}
 	if q := st.QueueStats; q != nil {
-		s.in, s.out = q.Accepted, q.Completed
+		s.in, s.out, s.again = q.Accepted, q.Completed, q.Redelivers
 	}
 	if in := st.Ingest; in != nil {
 		s.inBytes, s.pushedBack = in.Bytes, in.PushedBack
@@ -155,7 +159,7 @@ func (s sample) until(later sample) Rates {
 	per := func(a, b int64) float64 { return float64(max(0, b-a)) / span }
 	return Rates{
 		In: per(s.in, later.in), InBytes: per(s.inBytes, later.inBytes), Out: per(s.out, later.out), OutBytes: per(s.outBytes, later.outBytes),
-		Failed: per(s.failed, later.failed), PushedBack: per(s.pushedBack, later.pushedBack), Window: span,
+		Failed: per(s.failed, later.failed), PushedBack: per(s.pushedBack, later.pushedBack), TriedAgain: per(s.again, later.again), Window: span,
 	}
 }
 

@@ -86,7 +86,7 @@ func TestEventsSayWhatStatsSay(t *testing.T) {
 		if err := json.Unmarshal(data, &live); err != nil {
 			t.Fatalf("%v: %s", err, data)
 		}
-		if live.QueueStats == nil || live.Depth != 2 || live.Boot == "" || live.KeepingUp.State == "" || live.Health.State == "" {
+		if live.QueueStats == nil || live.Depth != 2 || live.Boot == "" || live.KeepingUp.State == "" || live.Verdict.State == "" {
 			t.Errorf("rows %v: %s; want a depth of 2, a boot, and both verdicts", rows, data)
 		}
 		if got := len(live.Pool.Analyzers); rows && got != 0 && live.Pool.Analyzers[0].ID == "" || !rows && got > 0 {
@@ -248,32 +248,6 @@ func TestVerdictsAreWrittenForPeople(t *testing.T) {
 	} {
 		if got := keepingUp(tt.l, time.Minute); got.Text != tt.want {
 			t.Errorf("%q, want %q", got.Text, tt.want)
-		}
-	}
-}
-
-func TestHealth(t *testing.T) {
-	tests := []struct {
-		name string
-		l    Live
-		want string
-		says string
-	}{
-		{"all is well", Live{Stats: Stats{QueueStats: &QueueStats{}}}, "ok", ""},
-		{"dead letters", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3}}}, "warning", "3 records in the dead letters"},
-		{"many dead letters", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 12345}}}, "warning", "12,345 records in the dead letters"},
-		{"nearly full", Live{Stats: Stats{QueueStats: &QueueStats{Bytes: 90, LimitBytes: 100}}}, "warning", "90 % full"},
-		{"dead letters and no queue", Live{Stats: Stats{QueueStats: &QueueStats{Dead: 3, Problem: "no space left"}}}, "critical", "no space left"},
-		{"stuck", Live{Stats: Stats{Pool: &analyzer.Stats{Stuck: 2}}}, "warning", "2 analyzers stuck"},
-		{"no work", Live{Stats: Stats{Pool: &analyzer.Stats{LeaseError: "refused"}}}, "critical", "refused"},
-		{"paused", Live{Stats: Stats{Autoscaler: &autoscale.Stats{Paused: true}}}, "warning", "paused"},
-		{"pushed back", Live{Rates: Rates{PushedBack: 0.2}}, "warning", "0.2 requests/s are pushed back"},
-		{"pushed back a lot", Live{Rates: Rates{PushedBack: 1500.4}}, "warning", "1,500 requests/s are pushed back"},
-	}
-	for _, tt := range tests {
-		got := healthOf(tt.l)
-		if got.State != tt.want || !strings.Contains(strings.Join(got.Reasons, "\n"), tt.says) || tt.want == "ok" && len(got.Reasons) > 0 {
-			t.Errorf("%s: %+v, want %s with %q", tt.name, got, tt.want, tt.says)
 		}
 	}
 }

@@ -2,10 +2,13 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluicehq/sluice/internal/slo"
 )
 
 // metrics serves what /v1/stats says in the conventions of Prometheus, and the figures of the Go runtime.
@@ -15,14 +18,14 @@ func (s *Server) metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// One snapshot for all, so that the numbers of a scrape add up.
 		snapshot := prometheus.NewRegistry()
-		st, err := s.stats(r.Context())
-		snapshot.MustRegister(snapshotCollector{st, err == nil})
+		l, err := s.live(r.Context(), time.Now())
+		snapshot.MustRegister(snapshotCollector{l, err == nil})
 		promhttp.HandlerFor(prometheus.Gatherers{registry, snapshot}, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	})
 }
 
 type snapshotCollector struct {
-	st Stats
+	Live
 	ok bool
 }
 
@@ -44,8 +47,14 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 	total := func(name, help string, v float64, labels ...string) {
 		send(prometheus.CounterValue, name, help, v, labels...)
 	}
-	st := c.st
+	st := c.Stats
 	gauge("build_info", "Always 1; the labels say what runs.", 1, "version", st.Version, "role", st.Role)
+	for _, state := range States {
+		gauge("verdict", "1 for the state of the verdict on this process, 0 for the others.", truth(c.Verdict.State == state), "state", state)
+	}
+	for _, r := range c.Verdict.Reasons {
+		gauge("verdict_reason", "Always 1; a reason of the verdict. A note has the state ok.", 1, "check", r.Check, "state", r.State)
+	}
 	if up := 0.0; !c.ok {
 		gauge("queue_up", "Whether the queue can be read.", up)
 		return
@@ -67,6 +76,9 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge("queue_disk_min_free_bytes", "Free space below which records are pushed back.", float64(q.MinFree))
 		gauge("queue_oldest_wait_seconds", "Age of the oldest unfinished record.", q.OldestWait)
 	}
+	if st.Waits != nil && st.QueueStats != nil {
+		c.collectWaits(ch, gauge, total)
+	}
 	if st.Remote != nil {
 		gauge("queue_remote_analyzers", "Analyzers of other processes that asked for work in the last two minutes.", float64(len(*st.Remote)))
 	}
@@ -81,9 +93,29 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 	c.collectPool(gauge, total)
 }
 
+// collectWaits sends how long records waited. Where the SLO is unknown, so is how many were late.
+func (c snapshotCollector) collectWaits(ch chan<- prometheus.Metric, gauge, total func(name, help string, v float64, labels ...string)) {
+	w := c.Waits
+	buckets := make(map[float64]uint64, len(slo.Bounds))
+	for i, bound := range slo.Bounds {
+		buckets[bound] = uint64(w.Histogram.Buckets[i])
+	}
+	ch <- prometheus.MustNewConstHistogram(prometheus.NewDesc("sluice_queue_wait_seconds",
+		"Time from the acceptance of a record to the acknowledgement that completed it.", nil, nil), uint64(w.Histogram.Count), w.Histogram.Sum, buckets)
+	total("queue_dead_lettered_records_total", "Records that became dead letters.", float64(w.Dead))
+	gauge("queue_slo_budget_ratio", "Share of the records that may wait longer than the SLO.", w.Budget)
+	if w.SLO != nil {
+		gauge("queue_slo_seconds", "Longest wait that a record may have, by which records are judged.", *w.SLO)
+	}
+	if w.Late != nil {
+		total("queue_judged_records_total", "Records completed while the SLO was known.", float64(w.Judged))
+		total("queue_late_records_total", "Records completed that had waited longer than the SLO.", float64(*w.Late))
+	}
+}
+
 // collectPool sends what there is to say of analyzers and their number.
 func (c snapshotCollector) collectPool(gauge, total func(name, help string, v float64, labels ...string)) {
-	if p := c.st.Pool; p != nil {
+	if p := c.Pool; p != nil {
 		for state, n := range map[string]int{"ready": p.Ready, "starting": p.Starting, "draining": p.Draining} {
 			gauge("pool_analyzers", "Analyzers by state; ready and starting make up the size.", float64(n), "state", state)
 		}
@@ -100,7 +132,7 @@ func (c snapshotCollector) collectPool(gauge, total func(name, help string, v fl
 		total("pool_panics_total", "Panics of the handler.", float64(p.Panics))
 		total("pool_busy_seconds_total", "Time that batches spent in hand, over all slots.", p.BusySeconds)
 	}
-	if a := c.st.Autoscaler; a != nil {
+	if a := c.Autoscaler; a != nil {
 		gauge("autoscaler_size", "Analyzers that there are, as the autoscaler counts.", float64(a.CurrentSize))
 		gauge("autoscaler_min_size", "Lower bound.", float64(a.MinSize))
 		gauge("autoscaler_max_size", "Upper bound.", float64(a.MaxSize))
@@ -117,8 +149,8 @@ func (c snapshotCollector) collectPool(gauge, total func(name, help string, v fl
 			gauge("autoscaler_depth_known", "Whether the last check could read the depth; without it the size is kept.", truth(d.DepthKnown))
 		}
 	}
-	if c.st.SLO > 0 {
-		gauge("autoscaler_slo_seconds", "Longest wait that a record may have.", c.st.SLO)
+	if c.SLO > 0 && c.Autoscaler != nil {
+		gauge("autoscaler_slo_seconds", "Longest wait that a record may have, as the autoscaler has it.", c.SLO)
 	}
 }
 

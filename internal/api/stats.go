@@ -10,18 +10,23 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/slo"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
-// Stats is the answer to GET /v1/stats. Counts are records where they do not say otherwise. What a process does not have
+// Stats is the first part of the answer to GET /v1/stats. Counts are records where they do not say otherwise. What a process does not have
 // is left out.
 type Stats struct {
 	Role    string  `json:"role"`
 	Version string  `json:"version"`
 	Uptime  float64 `json:"uptime_seconds"`
-	SLO     float64 `json:"slo_seconds,omitempty"` // longest wait that a record may have; only with a policy that knows one
+	SLO     float64 `json:"slo_seconds,omitempty"` // longest wait that a record may have; only where it is known
+
+	NotReady   string `json:"not_ready,omitempty"`   // why the process as a whole takes no records
+	QueueError string `json:"queue_error,omitempty"` // why the account of the queue cannot be read, and is not here
 
 	*QueueStats
+	Waits      *slo.Report       `json:"waits,omitempty"` // where the queue is elsewhere: as its distributor says
 	Ingest     *IngestStats      `json:"ingest,omitempty"`
 	Pool       *analyzer.Stats   `json:"pool,omitempty"`
 	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
@@ -58,23 +63,20 @@ type IngestStats struct {
 	TooLarge   int64 `json:"too_large_requests"`
 }
 
+// stats asks everybody. With an error, which says why the queue cannot be read, all but its account is there.
 func (s *Server) stats(ctx context.Context) (Stats, error) {
 	st := Stats{Role: s.Role, Version: s.Version, Uptime: time.Since(s.Started).Seconds(), SLO: s.slo().Seconds()}
+	if s.ready != nil {
+		if err := s.ready(); err != nil {
+			st.NotReady = err.Error()
+		}
+	}
+	if s.Waits != nil {
+		st.Waits = s.Waits()
+	}
+	var unread error
 	if s.Queue != nil {
-		q, err := s.Queue.Stats(ctx)
-		if err != nil {
-			return st, err
-		}
-		st.QueueStats = &QueueStats{
-			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight, Lost: q.Lost,
-			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
-			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
-		}
-		if err := s.Queue.Healthy(); err != nil {
-			st.Problem = err.Error()
-		}
-		rows := s.leasing.rows(time.Now())
-		st.Remote = &rows
+		unread = s.queueStats(ctx, &st)
 	}
 	if s.Distributor != nil {
 		d := s.Distributor.Stats()
@@ -88,16 +90,44 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 		a := s.Scaler.Stats()
 		st.Autoscaler = &a
 	}
-	return st, nil
+	return st, unread
+}
+
+// queueStats fills in the account of the queue.
+func (s *Server) queueStats(ctx context.Context, st *Stats) error {
+	q, err := s.Queue.Stats(ctx)
+	if err != nil {
+		st.QueueError = err.Error()
+		return err
+	}
+	st.QueueStats = &QueueStats{
+		Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight, Lost: q.Lost,
+		Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
+		OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
+	}
+	if err := s.Queue.Healthy(); err != nil {
+		st.Problem = err.Error()
+	}
+	rows := s.leasing.rows(time.Now())
+	st.Remote = &rows
+	return nil
+}
+
+// live is the statistics with what follows from them.
+func (s *Server) live(ctx context.Context, now time.Time) (Live, error) {
+	st, err := s.stats(ctx)
+	l := Live{Stats: st, Time: now.UTC(), Boot: s.feed.boot, Rates: s.feed.latestRates()}
+	l.Judge()
+	return l, err
 }
 
 func (s *Server) getStats(w http.ResponseWriter, r *http.Request) {
-	st, err := s.stats(r.Context())
+	l, err := s.live(r.Context(), time.Now())
 	if err != nil {
 		failFor(w, err)
 		return
 	}
-	answer(w, http.StatusOK, st)
+	answer(w, http.StatusOK, l)
 }
 
 // Decisions is the answer to GET /v1/decisions: the newest last. Options are those they were made with.

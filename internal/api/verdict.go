@@ -2,128 +2,134 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/words"
 )
 
-// Verdict is an answer to "is it keeping up?".
+// The states of a verdict and of its reasons.
+const (
+	StateOK      = "ok"
+	StateWarning = "warning" // it works, and a person should look
+	StateUnknown = "unknown" // what it works on cannot be seen
+	StateProblem = "problem" // it does not do what it is for
+)
+
+// States are all of them, from the best to the worst.
+var States = []string{StateOK, StateWarning, StateUnknown, StateProblem}
+
+// Verdict is the one answer to "is all well?": of the page, of top, of the command line, of the metrics and so of the alerts.
 type Verdict struct {
-	State string `json:"state"` // idle, keeping_up, behind, stalled or unknown
-	Text  string `json:"text"`  // for people
+	State   string   `json:"state"`   // that of the worst reason
+	Text    string   `json:"text"`    // the worst reason, or that there is nothing to do
+	Reasons []Reason `json:"reasons"` // the worst first; those with the state ok are notes, of what is over or wanted
 }
 
-// Health is an answer to "is it healthy?".
-type Health struct {
-	State   string   `json:"state"`   // ok, warning or critical
-	Reasons []string `json:"reasons"` // for people, the worst first; empty where all is well
+// Reason is what one check has found.
+type Reason struct {
+	Check string `json:"check"` // its name, which does not change
+	State string `json:"state"`
+	Text  string `json:"text"`         // what is so
+	Do    string `json:"do,omitempty"` // what a person can do about it
 }
+
+// nothingToDo is the text of a verdict without a reason.
+const nothingToDo = "nothing to do"
 
 // Judge fills in what follows from the statistics and the rates.
 func (l *Live) Judge() {
 	l.KeepingUp = keepingUp(*l, time.Duration(l.SLO*float64(time.Second)))
-	l.Health = healthOf(*l)
+	l.Verdict = verdictOf(l)
+}
+
+// verdictOf asks all checks. Among reasons of one state the order is that of the checks.
+func verdictOf(l *Live) Verdict {
+	reasons := []Reason{}
+	for _, c := range checks {
+		if r := c.look(l); r.State != "" {
+			r.Check = c.name
+			reasons = append(reasons, r)
+		}
+	}
+	return verdictFor(reasons)
+}
+
+func verdictFor(reasons []Reason) Verdict {
+	slices.SortStableFunc(reasons, func(a, b Reason) int { return severity(b.State) - severity(a.State) })
+	v := Verdict{State: StateOK, Text: nothingToDo, Reasons: reasons}
+	if len(reasons) > 0 {
+		v.State, v.Text = reasons[0].State, reasons[0].Text
+	}
+	return v
+}
+
+func severity(state string) int { return slices.Index(States, state) }
+
+// Away is the verdict of whoever watches a process that does not answer.
+func Away(silent time.Duration, why string) Verdict {
+	text := fmt.Sprintf("no answer for %s; what is shown is as of then", words.Seconds(silent.Seconds()))
+	if why != "" {
+		text += ": " + why
+	}
+	return verdictFor([]Reason{{Check: "away", State: StateUnknown, Text: text, Do: "look whether the process runs, and whether the network leads to it"}})
+}
+
+// Pace is an answer to "is it keeping up?".
+type Pace struct {
+	State string `json:"state"` // idle, keeping_up, behind, stalled or unknown
+	Text  string `json:"text"`  // for people
 }
 
 // keepingUp judges by the oldest wait where there is an SLO, and by what comes and goes elsewhere.
-func keepingUp(l Live, slo time.Duration) Verdict {
+func keepingUp(l Live, slo time.Duration) Pace {
 	q := l.QueueStats
+	if l.QueueError != "" {
+		return Pace{"unknown", "the queue cannot be read: " + l.QueueError}
+	}
 	if q == nil {
 		return keepingUpElsewhere(l, slo)
 	}
 	if q.Problem != "" {
-		return Verdict{"unknown", "the queue takes nothing now: " + q.Problem}
+		return Pace{"unknown", "the queue takes nothing now: " + q.Problem}
 	}
 	flow := fmt.Sprintf("%s/s in, %s/s done", words.Number(l.Rates.In), words.Number(l.Rates.Out))
 	unfinished := q.Depth + q.InFlight
 	switch {
 	case unfinished == 0 && l.Rates.In == 0:
-		return Verdict{"idle", "nothing comes in, nothing waits"}
+		return Pace{"idle", "nothing comes in, nothing waits"}
 	case unfinished == 0:
-		return Verdict{"keeping_up", flow + ", nothing waits"}
+		return Pace{"keeping_up", flow + ", nothing waits"}
 	case l.Rates.Out == 0 && q.OldestWait > max(slo.Seconds(), 10):
-		return Verdict{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %s records waits for %s", words.Thousands(unfinished), words.Seconds(q.OldestWait))}
+		return Pace{"stalled", fmt.Sprintf("nothing is being done, and the oldest of %s records waits for %s", words.Thousands(unfinished), words.Seconds(q.OldestWait))}
 	}
 	waits := fmt.Sprintf("%s; the oldest of %s records waits for %s", flow, words.Thousands(unfinished), words.Seconds(q.OldestWait))
 	switch {
 	case slo > 0 && q.OldestWait > slo.Seconds():
-		return Verdict{"behind", waits + ", more than the SLO of " + words.Seconds(slo.Seconds())}
+		return Pace{"behind", waits + ", more than the SLO of " + words.Seconds(slo.Seconds())}
 	case slo > 0:
-		return Verdict{"keeping_up", waits + " of " + words.Seconds(slo.Seconds())}
+		return Pace{"keeping_up", waits + " of " + words.Seconds(slo.Seconds())}
 	case l.Rates.In > 1.1*l.Rates.Out && q.Depth > 0:
-		return Verdict{"behind", waits + ", and more comes than is done"}
+		return Pace{"behind", waits + ", and more comes than is done"}
 	}
-	return Verdict{"keeping_up", waits}
+	return Pace{"keeping_up", waits}
 }
 
 // keepingUpElsewhere is for a pool whose queue is in another process.
-func keepingUpElsewhere(l Live, slo time.Duration) Verdict {
+func keepingUpElsewhere(l Live, slo time.Duration) Pace {
 	if l.Pool != nil && l.Pool.LeaseError != "" {
-		return Verdict{"unknown", "no work can be had: " + l.Pool.LeaseError}
+		return Pace{"unknown", "no work can be had: " + l.Pool.LeaseError}
 	}
 	if l.Autoscaler == nil || l.Autoscaler.LastDecision == nil || !l.Autoscaler.LastDecision.DepthKnown {
-		return Verdict{"unknown", "nobody knows what waits"}
+		return Pace{"unknown", "nobody knows what waits"}
 	}
 	d := l.Autoscaler.LastDecision
 	text := fmt.Sprintf("%s/s done here, %s records wait", words.Number(l.Rates.Out), words.Thousands(d.Depth))
 	switch {
 	case d.Depth == 0 && l.Rates.Out == 0:
-		return Verdict{"idle", "nothing waits"}
+		return Pace{"idle", "nothing waits"}
 	case slo > 0 && d.Saw != nil && d.Saw.OldestWaitSeconds > slo.Seconds():
-		return Verdict{"behind", text + ", the oldest for " + words.Seconds(d.Saw.OldestWaitSeconds)}
+		return Pace{"behind", text + ", the oldest for " + words.Seconds(d.Saw.OldestWaitSeconds)}
 	}
-	return Verdict{"keeping_up", text}
-}
-
-// nearlyFull is the part of the queue's limit from which on it is told.
-const nearlyFull = 0.8
-
-func healthOf(l Live) Health {
-	h := Health{"ok", []string{}}
-	say := func(state, format string, args ...any) {
-		if state == "critical" || h.State == "ok" {
-			h.State = state
-		}
-		h.Reasons = append(h.Reasons, fmt.Sprintf(format, args...))
-	}
-	if q := l.QueueStats; q != nil {
-		if q.Problem != "" {
-			say("critical", "the queue takes nothing: %s", q.Problem)
-		}
-		if q.Lost > 0 {
-			say("warning", "%s records were lost since the data folder was made: files of the queue were damaged; the log says which", words.Thousands(q.Lost))
-		}
-		if l.KeepingUp.State == "stalled" {
-			say("critical", "%s", l.KeepingUp.Text)
-		}
-		if q.LimitBytes > 0 && float64(q.Bytes) > nearlyFull*float64(q.LimitBytes) {
-			say("warning", "the queue is %.0f %% full; at 100 %% records are pushed back", 100*float64(q.Bytes)/float64(q.LimitBytes))
-		}
-		if l.KeepingUp.State == "behind" {
-			say("warning", "behind: %s", l.KeepingUp.Text)
-		}
-		if q.Dead > 0 {
-			say("warning", "%s records in the dead letters wait for somebody to decide", words.Thousands(q.Dead))
-		}
-	}
-	if l.Rates.PushedBack > 0 {
-		say("warning", "%s requests/s are pushed back", words.Number(l.Rates.PushedBack))
-	}
-	if p := l.Pool; p != nil {
-		if p.LeaseError != "" {
-			say("critical", "no work can be had: %s", p.LeaseError)
-		}
-		if p.Stuck > 0 {
-			say("warning", "%s stuck on a batch", words.Plural(p.Stuck, "analyzer", "analyzers"))
-		}
-	}
-	if a := l.Autoscaler; a != nil {
-		if a.Paused {
-			say("warning", "the autoscaler is paused")
-		}
-		if d := a.LastDecision; d != nil && !d.DepthKnown {
-			say("warning", "%s", d.Reason)
-		}
-	}
-	return h
+	return Pace{"keeping_up", text}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/sluicehq/sluice/internal/dashboard"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/results"
+	"github.com/sluicehq/sluice/internal/slo"
 	"github.com/sluicehq/sluice/internal/tap"
 	"github.com/sluicehq/sluice/queue/disk"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -72,6 +73,8 @@ type App struct {
 	tuner    *tuner                 // nil where there is no autoscaler
 	league   *league.League         // nil where no policies are compared
 	meter    *meter                 // nil where nobody wants to know the arrivals
+	waits    *slo.Tracker           // of the queue here; nil where it is elsewhere
+	far      farWaits               // of the queue elsewhere
 	tap      tap.Tap
 	series   *history.Series
 	acted    *history.Journal
@@ -146,9 +149,12 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	c := a.o.Config
 	qo := c.Queue
 	qo.Logger = a.log
+	a.openWaits()
+	qo.Observer = a.waits
 	if a.queue, err = disk.Open(ctx, qo); err != nil {
 		return err
 	}
+	a.waits.Keep(filepath.Join(qo.Dir, "slo.json"), time.Now(), a.log) // only now the folder is ours
 	if a.results, err = results.Open(filepath.Join(qo.Dir, "results"), resultsOptions(qo)); err != nil {
 		return err
 	}
@@ -222,8 +228,9 @@ func (a *App) rooms() api.Rooms {
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
 	}
+	r.SLO, r.Waits = a.slo, a.report
 	if a.tuner != nil {
-		r.SLO, r.Tuner = a.tuner.slo, a.tuner
+		r.Tuner = a.tuner
 	}
 	return r
 }
@@ -245,6 +252,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	watching := watch(a.api)
 	defer watching()
+	if a.waits != nil { // the last record is acknowledged before it ends
+		defer a.keepWaits()()
+	}
 	if a.meter != nil { // it looks before the first record and after the last
 		defer a.meter.start()()
 	}

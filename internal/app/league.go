@@ -17,7 +17,7 @@ func (a *App) openMeter() error {
 	m := &meter{slots: c.Analyzer.Slots}
 	stats := func(ctx context.Context) (queue.Stats, error) { return a.queue.Stats(ctx) }
 	if a.queue == nil {
-		stats = a.remote.Stats
+		stats = a.remoteStats
 	} else if c.HistoryDays > 0 {
 		m.history = history.New(history.Options{Dir: filepath.Join(c.Queue.Dir, "history"), Days: c.HistoryDays, Logger: a.log})
 	}
@@ -30,7 +30,7 @@ func (a *App) openMeter() error {
 		if a.league, err = league.New(a.leagueOptions(c)); err != nil {
 			return err
 		}
-		m.league, m.pool = a.league, a.pool.Stats
+		m.league, m.pool, m.waits = a.league, a.pool.Stats, a.report
 	}
 	if m.history != nil || m.league != nil {
 		a.meter = m

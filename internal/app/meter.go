@@ -8,6 +8,7 @@ import (
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/history"
+	"github.com/sluicehq/sluice/internal/slo"
 )
 
 const (
@@ -28,12 +29,15 @@ type meter struct {
 	league   *league.League                       // nil for none
 	pool     func() analyzer.Stats                // for the league
 	slots    int                                  // of each analyzer
+	waits    func() *slo.Report                   // for the league; it returns nil where nothing is known
 
 	begun   time.Time // beats are counted from here
 	beats   int       // told already
 	looked  bool
 	last    int64 // accepted
 	totals  analyzer.Totals
+	judged  int64 // records judged and late, as of the last look; -1 where it is not known
+	late    int64
 	flushed time.Time
 }
 
@@ -91,6 +95,7 @@ func (m *meter) tell(now time.Time, accepted int64) {
 		m.looked, m.last, m.beats = true, accepted, beats
 		if m.league != nil {
 			m.totals = m.pool().Totals
+			m.judged, m.late = m.verdicts()
 		}
 		return
 	}
@@ -127,8 +132,25 @@ func (m *meter) play(at time.Time, arrived int, last bool) {
 		s.Completed = int(p.Records - m.totals.Records)
 		s.ServiceSeconds = (p.ServiceSeconds - m.totals.ServiceSeconds) / float64(m.slots)
 		m.totals = p.Totals
+		judged, late := m.verdicts()
+		if m.judged >= 0 && judged >= m.judged && late >= m.late { // else the other process was started anew, or away
+			s.Judged, s.Late = int(judged-m.judged), int(late-m.late)
+		}
+		m.judged, m.late = judged, late
 	}
 	m.league.Step(s)
+}
+
+// verdicts is how many records were judged by the SLO, and how many of them were late.
+func (m *meter) verdicts() (judged, late int64) {
+	r := m.waits()
+	switch {
+	case r == nil:
+		return -1, -1
+	case r.Late == nil:
+		return r.Judged, 0
+	}
+	return r.Judged, *r.Late
 }
 
 // finish takes down what came in the second that is not over yet.

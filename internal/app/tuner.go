@@ -29,14 +29,11 @@ type tuner struct {
 
 func newTuner(a *App) *tuner { return &tuner{a: a, c: *a.o.Config} }
 
-// slo is the longest wait that a record may have; 0 where the policy in charge has none.
+// slo is the longest wait that a record may have; 0 where nobody knows it.
 func (t *tuner) slo() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.c.Policy.Name != "slo" {
-		return 0
-	}
-	return t.c.Policy.SLO
+	return sloOf(&t.c)
 }
 
 // Tuning is what is in use.
@@ -153,6 +150,9 @@ func (t *tuner) Apply(want api.Tuning) []api.Problem {
 		return []api.Problem{problemOf(err)}
 	}
 	t.c, t.changed = c, true
+	if t.a.waits != nil {
+		t.a.waits.SetSLO(sloOf(&c))
+	}
 	if follows {
 		if err := t.a.league.Change(rules, why); err != nil {
 			t.a.log.Error("policies are still compared by the settings as they were", "error", err)

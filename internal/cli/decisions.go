@@ -66,6 +66,16 @@ for another outcome; without it, that of the newest.`
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "none of the last %s decisions changed the size\n", words.Thousands(len(answer.Decisions)))
 			return err
 		}
+		if *explain {
+			var live api.Live
+			if err := cl.Call(cmd.Context(), "GET", "/v1/stats", nil, &live); err != nil {
+				return err
+			}
+			for _, line := range verdictLines(live.Verdict) {
+				fmt.Fprintln(cmd.OutOrStdout(), line)
+			}
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
 		return printDecisions(cmd.OutOrStdout(), rows, *explain)
 	}, config.Client)
 }

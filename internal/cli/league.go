@@ -73,11 +73,14 @@ func printLeague(w io.Writer, st league.Standing) error {
 	return nil
 }
 
+// realPool is the name of the row that is measured; all others are simulated.
+const realPool = "  this pool, measured"
+
 // printSpan is the table of one span.
 func printSpan(w io.Writer, title string, span league.Span, st league.Standing, of func(league.Row) league.Score, real league.RealScore) {
 	fmt.Fprintf(w, "\n%s, %s: %s records\n", title, lasting(float64(span.Seconds)), words.Thousands(span.Records))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	longest := len("  real pool")
+	longest := len(realPool)
 	for _, r := range st.Policies {
 		longest = max(longest, len("  "+r.Policy))
 	}
@@ -93,7 +96,11 @@ func printSpan(w io.Writer, title string, span league.Span, st league.Standing, 
 		}
 		fmt.Fprintf(t, "%s\t%s\t%.2f\t%.3f\t%.3f\t%ds\t%d\t\n", left(name), size, s.WorkerHours, s.CostRatio, 100*s.LateShare, s.WaitP99, s.Reversals)
 	}
-	fmt.Fprintf(t, "%s\t%d\t%.2f\t%.3f\t-\t-\t-\t\n", left("  real pool"), st.Real.Size, real.WorkerHours, real.CostRatio)
+	late := "unknown"
+	if real.LateShare != nil {
+		late = words.Fixed(100**real.LateShare, 3)
+	}
+	fmt.Fprintf(t, "%s\t%d\t%.2f\t%.3f\t%s\t-\t-\t\n", left(realPool), st.Real.Size, real.WorkerHours, real.CostRatio, late)
 	t.Flush()
 }
 
@@ -118,7 +125,7 @@ func inWords(st league.Standing) (sentences []string) {
 		}
 	}
 	if own != nil {
-		sentences = append(sentences, fmt.Sprintf("* %s is in charge, by the model; its real pool cost %s.",
+		sentences = append(sentences, fmt.Sprintf("* %s is in charge, here simulated as all others are; the real pool, which is measured, cost %s.",
 			own.Policy, comparedCost(st.Real.Total.WorkerHours, own.Total.WorkerHours)))
 		if own.Total.CostRatio < 1 {
 			sentences = append(sentences, "A ratio is worker-hours over what the records need; it is below 1 while much still waits.")

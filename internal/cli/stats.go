@@ -73,13 +73,16 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 		}
 		return printJSON(w, raw)
 	}
-	var st api.Stats
+	var st api.Live
 	if err := cl.Call(ctx, "GET", "/v1/stats", nil, &st); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("process", "sluice %s, version %s, up %s", st.Role, st.Version, words.Seconds(st.Uptime))
+	for i, line := range verdictLines(st.Verdict) {
+		row([]string{"verdict", ""}[min(i, 1)], "%s", line)
+	}
 	if q := st.QueueStats; q != nil {
 		row("accepted", "%s records", words.Thousands(q.Accepted))
 		row("completed", "%s", words.Thousands(q.Completed))
@@ -92,11 +95,21 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 			row("problem", "%s", q.Problem)
 		}
 	}
+	if st.Waits != nil {
+		if st.Waits.SLO == nil {
+			row("slo", "unknown")
+		} else {
+			row("slo", "%s of the records within %s", words.Percent(st.Waits.Target), words.Seconds(*st.Waits.SLO))
+		}
+		for _, w := range st.Waits.Windows {
+			row("  last "+w.Name, "%s", w.InWords())
+		}
+	}
 	if in := st.Ingest; in != nil {
 		row("ingest", "%s requests, %s records rejected, %s pushed back", words.Thousands(in.Requests), words.Thousands(in.Rejected), words.Thousands(in.PushedBack))
 	}
 	if a := st.Autoscaler; a != nil {
-		row("autoscaler", "%s", autoscalerLine(st))
+		row("autoscaler", "%s", autoscalerLine(st.Stats))
 	}
 	if p := st.Pool; p != nil {
 		row("pool", "%d analyzers: %d ready, %d starting, %d busy; %d more draining", p.Size, p.Ready, p.Starting, p.Busy, p.Draining)
@@ -113,6 +126,24 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 		}
 	}
 	return t.Flush()
+}
+
+// verdictLines are the reasons of a verdict, each with what to do. A process of an earlier version has none.
+func verdictLines(v api.Verdict) (lines []string) {
+	if v.State == "" {
+		return nil
+	}
+	if len(v.Reasons) == 0 {
+		return []string{v.State + ": " + v.Text}
+	}
+	for _, r := range v.Reasons {
+		line := r.State + ": " + r.Text
+		if r.Do != "" {
+			line += " (" + r.Do + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func autoscalerLine(st api.Stats) string {

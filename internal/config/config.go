@@ -88,7 +88,9 @@ type HandlerConfig struct {
 type PolicyConfig struct {
 	Name         string          // one of policies.Names
 	Settings     rivals.Settings // of the policy, where it is a rival
-	SLO          time.Duration   // longest wait that a record may have, for the slo policy
+	SLO          time.Duration   // longest wait that a record may have; 0 only where a command without a policy was given none
+	SLOGiven     bool            // whether somebody set it
+	SLOTarget    float64         // percent of the records that must be analyzed within it
 	MaxReversals int             // changes of direction per hour that slo may make; 0 sets no limit
 	Governor     bool            // whether slo is kept from analyzers that bring nothing
 	Seasonal     bool            // whether slo has workers ready for what repeats by day and week
@@ -117,7 +119,7 @@ func bare() *Config {
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],
 		Autoscale: autoscale.DefaultOptions(),
-		Policy:    PolicyConfig{Name: PolicyAuto, SLO: 30 * time.Second, Governor: true, League: []string{"threshold", "slo", "hpa", "kpa"}},
+		Policy:    PolicyConfig{Name: PolicyAuto, SLOTarget: 99.9, Governor: true, League: []string{"threshold", "slo", "hpa", "kpa"}},
 	}
 	c.Autoscale.LedgerSize = ledgerSize
 	return c
@@ -138,6 +140,10 @@ func (c *Config) fill() {
 		intake.Hold = c.Intake.Hold
 	}
 	c.Intake = intake
+
+	if c.Policy.SLO == 0 {
+		c.Policy.SLO = 30 * time.Second
+	}
 
 	name := c.Analyzer.Name
 	c.Analyzer = c.Analyzer.WithDefaults()

@@ -97,6 +97,33 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// TestTheSLOOfACommandWithoutAPolicy: a distributor judges records by the SLO that it is given, and by none of its own.
+func TestTheSLOOfACommandWithoutAPolicy(t *testing.T) {
+	distributor := []Group{Server, Queue, Intake}
+	for _, c := range []struct {
+		name  string
+		from  sources
+		want  time.Duration
+		given bool
+		value string
+	}{
+		{"unless given, there is none", sources{groups: distributor}, 0, false, "auto"},
+		{"auto is none", sources{groups: distributor, args: []string{"--slo=auto"}}, 0, true, "auto"},
+		{"as given", sources{groups: distributor, args: []string{"--slo=7s"}}, 7 * time.Second, true, "7s"},
+		{"from the file", sources{groups: distributor, file: "slo: 5s"}, 5 * time.Second, true, "5s"},
+		{"with a policy it is 30s", sources{}, 30 * time.Second, false, "30s"},
+		{"auto too", sources{args: []string{"--slo=auto"}}, 30 * time.Second, true, "30s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := mustLoad(t, c.from)
+			if got.Policy.SLO != c.want || got.Policy.SLOGiven != c.given || find(t, got, "slo").Value != c.value || got.Policy.SLOTarget != 99.9 {
+				t.Errorf("slo %v, given %v, shown as %q, target %v; want %v, %v, %q, 99.9", got.Policy.SLO, got.Policy.SLOGiven,
+					find(t, got, "slo").Value, got.Policy.SLOTarget, c.want, c.given, c.value)
+			}
+		})
+	}
+}
+
 func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[string]string{
 		"distributor": "https://logs.example:8443/sluice", "listen": "127.0.0.1:0", "log-level": "debug", "log-format": "json", "data": "/tmp/x y",
@@ -106,7 +133,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "seasonal": "true", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
 		"token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
-		"policy-settings": "down_window=30s,target=20",
+		"policy-settings": "down_window=30s,target=20", "slo-target": "99.5%",
 	}
 	for i := range table {
 		s := &table[i]

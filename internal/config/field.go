@@ -23,6 +23,7 @@ const (
 	isWhole    kind = "int"
 	isDuration kind = "duration"
 	isSize     kind = "size"
+	isPercent  kind = "percent"
 	isText     kind = "string"
 )
 
@@ -132,6 +133,27 @@ func atLeast(p *time.Duration, least time.Duration) field {
 			return nil
 		},
 		text: func() string { return FormatDuration(*p) },
+	}
+}
+
+// percent is a part of a hundred, with or without the sign behind it.
+func percent(p *float64, least, most float64) field {
+	write := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) + "%" }
+	rule := write(least) + " to " + write(most)
+	return field{
+		kind: isPercent, rule: rule,
+		set: func(text string) error {
+			x, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "%")), 64)
+			switch {
+			case err != nil:
+				return wantError(joinWords("a percentage such as 99.9%", rule))
+			case !(x >= least && x <= most): // NaN too
+				return wantError(rule)
+			}
+			*p = x
+			return nil
+		},
+		text: func() string { return write(*p) },
 	}
 }
 

@@ -25,13 +25,23 @@ func NewLoader(groups ...Group) *Loader {
 }
 
 // takes says whether the setting is of a group that the loader is for.
-func (l *Loader) takes(s *setting) bool { return slices.Contains(l.groups, s.group) }
+func (l *Loader) takes(s *setting) bool {
+	return slices.Contains(l.groups, s.group) || s.judges() && slices.Contains(l.groups, Queue)
+}
+
+// fill puts in the defaults. A command with a queue and without a policy has no SLO of its own.
+func (l *Loader) fill(c *Config) {
+	slo := c.Policy.SLO
+	if c.fill(); !slices.Contains(l.groups, Policy) {
+		c.Policy.SLO = slo
+	}
+}
 
 // AddFlags registers a flag for each setting. What their values mean is found out by Load, so that all mistakes are told at
 // once; parsing the flags refuses unknown flags only.
 func (l *Loader) AddFlags(flags *pflag.FlagSet) {
 	defaults := bare()
-	defaults.fill()
+	l.fill(defaults)
 	for i := range table {
 		s := &table[i]
 		if !l.takes(s) {
@@ -140,7 +150,8 @@ func (l *Loader) build(in *input) *Config {
 		}
 	}
 	asked := *c
-	c.fill()
+	_, c.Policy.SLOGiven = in.given["slo"]
+	l.fill(c)
 	l.choosePolicy(c, in)
 	c.settings = l.describe(c, in)
 
@@ -192,7 +203,7 @@ func (in *input) thresholdGiven() string {
 // describe lists the settings that the loader takes.
 func (l *Loader) describe(c *Config, in *input) []Setting {
 	defaults := bare()
-	defaults.fill()
+	l.fill(defaults)
 	var list []Setting
 	for i := range table {
 		s := &table[i]

@@ -69,7 +69,11 @@ func TestMistakes(t *testing.T) {
 		{"two policies", sources{args: []string{"--slo=5s"}, file: "preset: bursty"},
 			`slo is 5s (flag --slo), which is for the policy slo, and preset (file sluice.yaml:1) is for threshold; say which one with --policy`},
 		{"one reversal", sources{args: []string{"--max-reversals=1"}}, `max_reversals is 1 (flag --max-reversals), want 0 or at least 2`},
-		{"SLO of nothing", sources{args: []string{"--slo=0"}}, `slo is 0 (flag --slo), want at least 10ms`},
+		{"SLO of nothing", sources{args: []string{"--slo=0"}}, `slo is 0 (flag --slo), want at least 10ms, or auto`},
+		{"target that is a share", sources{args: []string{"--slo-target=0.999"}}, `slo_target is 0.999 (flag --slo-target), want 50% to 99.9999%`},
+		{"target of all", sources{args: []string{"--slo-target=100%"}}, `slo_target is "100%" (flag --slo-target), want 50% to 99.9999%`},
+		{"target that is no number", sources{args: []string{"--slo-target=most"}},
+			`slo_target is "most" (flag --slo-target), want a percentage such as 99.9%, 50% to 99.9999%`},
 		{"unknown preset", sources{args: []string{"--preset=prodution", "--min-size=20"}}, `preset is "prodution" (flag --preset), ` +
 			`want one of default, bursty, steady, development, production, cost, throughput; did you mean "production"?`},
 		{"bad level", sources{args: []string{"--log-level=verbose"}}, `log_level is "verbose" (flag --log-level), want one of debug, info, warn, error`},

@@ -15,7 +15,7 @@ type Setting struct {
 	Key     string // in the YAML file: min_size; of "config", which a file can't hold, the name
 	Env     string // of the variable: SLUICE_MIN_SIZE
 	Group   Group
-	Kind    string // bool, int, duration, size or string
+	Kind    string // bool, int, duration, size, percent or string
 	Value   string // as it could be typed; a password in a URL is hidden
 	Default string // what Value is when nothing is set
 	Source  string // default, preset NAME, file PATH:LINE, environment NAME or flag --NAME

@@ -30,6 +30,9 @@ func (s *setting) flagOnly() bool { return s.name == "json" }
 // noKey is true for what a file can't say: which file to read, for one.
 func (s *setting) noKey() bool { return s.flagOnly() || s.name == "config" }
 
+// judges is true for what a command with a queue takes even if it has no policy: by what records are judged.
+func (s *setting) judges() bool { return s.name == "slo" || s.name == "slo-target" }
+
 // inPreset is true for the values that a preset has.
 func (s *setting) inPreset() bool { return slices.Contains(presetValues, s.name) }
 
@@ -211,8 +214,10 @@ var policySettings = []setting{
 		}},
 	{"policy-settings", Policy, "settings of a policy that is neither slo nor threshold, such as target=20,down_window=30s; what is not there has its product's default",
 		func(c *Config) field { return pairs(&c.Policy.Settings) }},
-	{"slo", Policy, "longest wait that a record may have, from its arrival until it is analyzed; for the slo policy",
-		func(c *Config) field { return atLeast(&c.Policy.SLO, leastSLO) }},
+	{"slo", Policy, "longest wait that a record may have, from its acceptance until it is analyzed: what the slo policy aims at, and what records are judged by; auto is 30s, and no SLO at a distributor",
+		func(c *Config) field { return orAuto(&c.Policy.SLO, atLeast(&c.Policy.SLO, leastSLO)) }},
+	{"slo-target", Policy, "percent of the records that must be analyzed within slo; the rest is the error budget",
+		func(c *Config) field { return percent(&c.Policy.SLOTarget, 50, 99.9999) }},
 	{"max-reversals", Policy, "changes of direction an hour that the slo policy may make; 0 sets no limit",
 		func(c *Config) field { return whole(&c.Policy.MaxReversals, 0, 0) }},
 	{"governor", Policy, "keep the slo policy from starting analyzers that bring no more throughput",

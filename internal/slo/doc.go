@@ -25,5 +25,5 @@
 //
 // # What is kept
 //
-// The slots are kept in a file of the data folder, see [Open]. Counts since the start of the process are not.
+// The slots are kept in a file of the data folder, see [Tracker.Keep]. Counts since the start of the process are not.
 package slo

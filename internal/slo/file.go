@@ -45,10 +45,9 @@ func (e *versionError) Error() string {
 	return fmt.Sprintf("format version %d, this program reads version %d", e.version, fileVersion)
 }
 
-// Open makes a tracker that goes on with what is in a file, and keeps it there. A file that cannot be used is set aside: what is
-// measured helps people only, and never keeps a process from starting.
-func Open(path string, target float64, now time.Time, log *slog.Logger) *Tracker {
-	t := New(target, now)
+// Keep continues the windows with what is in a file, and keeps them there from now on. It must be called once at most, and before
+// Save. A file that cannot be used is set aside: what is measured helps people only, and never keeps a process from starting.
+func (t *Tracker) Keep(path string, now time.Time, log *slog.Logger) {
 	t.path, t.log = path, log
 	if err := atomicfile.CleanUp(filepath.Dir(path), func(name string) bool { return name == filepath.Base(path) }); err != nil {
 		log.Warn("unfinished file not removed", "path", path, "error", err)
@@ -62,7 +61,6 @@ func Open(path string, target float64, now time.Time, log *slog.Logger) *Tracker
 	case err != nil:
 		t.setAside(err)
 	}
-	return t
 }
 
 // setAside renames a file that cannot be used.
@@ -124,6 +122,17 @@ func (t *Tracker) restore(f file, now time.Time) error {
 			}
 			if s.number <= last && s.number > last-w.slots() {
 				fresh.slots[i][s.number%w.slots()] = s
+			}
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, w := range windows { // what the start of the queue has reported already
+		for _, s := range t.slots[i] {
+			if s.tally != (tally{}) {
+				into := fresh.slot(i, w, s.number)
+				into.add(s.tally)
+				into.waits.add(s.waits)
 			}
 		}
 	}

@@ -13,12 +13,19 @@ import (
 	"time"
 )
 
+// open makes a tracker that keeps a file.
+func open(path string, now time.Time, log *slog.Logger) *Tracker {
+	t := New(0.999, now)
+	t.Keep(path, now, log)
+	return t
+}
+
 var quiet = slog.New(slog.DiscardHandler)
 
 // kept writes a file with 100 late records of 400, and 3 dead.
 func kept(t *testing.T, path string) {
 	t.Helper()
-	k := Open(path, 0.999, noon, quiet)
+	k := open(path, noon, quiet)
 	k.SetSLO(10 * time.Second)
 	k.Done(noon.Add(-20*time.Second), noon, 100)
 	k.Done(noon.Add(-time.Second), noon, 300)
@@ -29,7 +36,7 @@ func kept(t *testing.T, path string) {
 func TestWindowsSurviveARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slo.json")
 	kept(t, path)
-	k := Open(path, 0.999, noon.Add(time.Minute), quiet)
+	k := open(path, noon.Add(time.Minute), quiet)
 	r := k.Report(noon.Add(time.Minute))
 	if r.Done != 0 || r.Dead != 0 || r.Late != nil {
 		t.Errorf("counts since the start are %+v, want none", r)
@@ -45,14 +52,27 @@ func TestWindowsSurviveARestart(t *testing.T) {
 	}
 	k.Done(noon, noon.Add(time.Minute), 5) // no SLO is known yet
 	k.Save(noon.Add(time.Minute))
-	again := Open(path, 0.999, noon.Add(2*time.Minute), quiet)
+	again := open(path, noon.Add(2*time.Minute), quiet)
 	if got, want := again.Report(noon.Add(2*time.Minute)).Windows, k.Report(noon.Add(2*time.Minute)).Windows; !reflect.DeepEqual(got, want) || got[0].Done != 405 || got[0].Judged != 400 {
 		t.Errorf("windows are %+v, want %+v", got, want)
 	}
 	// What is older than its window is left out.
-	old := Open(path, 0.999, noon.Add(2*time.Hour), quiet).Report(noon.Add(2 * time.Hour))
+	old := open(path, noon.Add(2*time.Hour), quiet).Report(noon.Add(2 * time.Hour))
 	if old.Windows[0].Done != 0 || old.Windows[1].Done != 405 || old.Windows[2].Done != 405 {
 		t.Errorf("two hours later the windows are %+v", old.Windows)
+	}
+}
+
+// TestWhatTheStartReports: a queue may give up records while it is opened, before the file is read.
+func TestWhatTheStartReports(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slo.json")
+	kept(t, path)
+	k := New(0.999, noon)
+	k.Dead(noon, 2)
+	k.Done(noon, noon, 1)
+	k.Keep(path, noon, quiet)
+	if w := k.Report(noon).Windows[2]; w.Dead != 5 || w.Done != 401 || *w.P99 < 20 {
+		t.Errorf("%+v, want what was kept and what was reported", w)
 	}
 }
 
@@ -109,7 +129,7 @@ func TestDamage(t *testing.T) {
 			}
 			before, _ := os.ReadFile(path)
 			var said bytes.Buffer
-			k := Open(path, 0.999, noon, slog.New(slog.NewTextHandler(&said, nil)))
+			k := open(path, noon, slog.New(slog.NewTextHandler(&said, nil)))
 			for _, w := range k.Report(noon).Windows {
 				if w.Done != c.done {
 					t.Errorf("%s: %d records, want %d", w.Name, w.Done, c.done)
@@ -125,7 +145,7 @@ func TestDamage(t *testing.T) {
 			for i, change := range []func(string) error{text("x"), os.Remove, folder} { // while it runs
 				k.Done(noon, noon, 1)
 				k.Save(noon)
-				if got := Open(path, 0.999, noon, quiet).Report(noon).Windows[0].Done; got != c.done+int64(i)+1 {
+				if got := open(path, noon, quiet).Report(noon).Windows[0].Done; got != c.done+int64(i)+1 {
 					t.Errorf("written are %d records, want %d", got, c.done+int64(i)+1)
 				}
 				if err := change(path); err != nil {
@@ -140,7 +160,7 @@ func TestAFolderThatIsGoneIsToldOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	path := filepath.Join(dir, "slo.json")
 	var said bytes.Buffer
-	k := Open(path, 0.999, noon, slog.New(slog.NewTextHandler(&said, nil)))
+	k := open(path, noon, slog.New(slog.NewTextHandler(&said, nil)))
 	for i := range 3 {
 		k.Done(noon, noon, 1)
 		k.Save(noon)
@@ -154,7 +174,7 @@ func TestAFolderThatIsGoneIsToldOnce(t *testing.T) {
 	if n := strings.Count(said.String(), "\n"); n != 2 || !strings.Contains(said.String(), "kept again") {
 		t.Errorf("logged %s, want that it is not kept, and then that it is", said.String())
 	}
-	if got := Open(path, 0.999, noon, quiet).Report(noon).Windows[0].Done; got != 3 {
+	if got := open(path, noon, quiet).Report(noon).Windows[0].Done; got != 3 {
 		t.Errorf("%d records were kept, want all 3", got)
 	}
 }
@@ -164,7 +184,7 @@ func TestOthersThanFilesAreLeftAlone(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := Open(path, 0.999, noon, quiet)
+	k := open(path, noon, quiet)
 	k.Done(noon, noon, 1)
 	k.Save(noon)
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
@@ -175,7 +195,7 @@ func TestOthersThanFilesAreLeftAlone(t *testing.T) {
 // TestTheFileIsBounded fills all slots with all waits.
 func TestTheFileIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slo.json")
-	k := Open(path, 0.999, noon, quiet)
+	k := open(path, noon, quiet)
 	end := noon.Add(8 * 24 * time.Hour)
 	for at := noon; at.Before(end); at = at.Add(time.Minute) {
 		for wait := time.Millisecond; wait < longWait; wait += wait/perDouble + time.Millisecond {
@@ -187,7 +207,7 @@ func TestTheFileIsBounded(t *testing.T) {
 	if err != nil || info.Size() > fileMost/2 {
 		t.Errorf("the file is %v, %v; want at most half of what is read", info, err)
 	}
-	if got, want := fmt.Sprint(Open(path, 0.999, end, quiet).Report(end).Windows[2].Done), fmt.Sprint(k.Report(end).Windows[2].Done); got != want {
+	if got, want := fmt.Sprint(open(path, end, quiet).Report(end).Windows[2].Done), fmt.Sprint(k.Report(end).Windows[2].Done); got != want {
 		t.Errorf("%s records were kept, want %s", got, want)
 	}
 }

@@ -2,6 +2,7 @@ package slo
 
 import (
 	"log/slog"
+	"math"
 	"sort"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ var Bounds = [...]float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 // Tracker measures waits. Its methods may be called from several goroutines.
 type Tracker struct {
-	target float64
+	target, budget float64
 
 	mu      sync.Mutex
 	slo     time.Duration // 0 while unknown
@@ -72,7 +73,8 @@ func (t *tally) add(o tally) {
 
 // New makes a tracker that keeps no file. Target is the share of the records that must be in time, more than 0 and less than 1.
 func New(target float64, now time.Time) *Tracker {
-	t := &Tracker{target: target, since: now}
+	// Rounded, so that what is allowed is not a little less than that: 1-0.9999 is less than 0.0001.
+	t := &Tracker{target: target, budget: math.Round((1-target)*1e9) / 1e9, since: now}
 	for i, w := range windows {
 		t.slots[i] = make([]slot, w.slots())
 	}
@@ -117,11 +119,7 @@ func (t *Tracker) count(at time.Time, one tally, place int) {
 	t.dirty = true
 	t.total.add(one)
 	for i, w := range windows {
-		number := w.number(at)
-		s := &t.slots[i][number%w.slots()]
-		if s.number != number {
-			*s = slot{number: number, waits: s.waits[:0]}
-		}
+		s := t.slot(i, w, w.number(at))
 		s.add(one)
 		if one.done > 0 {
 			s.waits.count(place, one.done)
@@ -129,10 +127,20 @@ func (t *Tracker) count(at time.Time, one tally, place int) {
 	}
 }
 
+// slot returns the slot with a number, which takes the place of an older one where it is new.
+func (t *Tracker) slot(i int, w window, number int64) *slot {
+	s := &t.slots[i][number%w.slots()]
+	if s.number != number {
+		*s = slot{number: number, waits: s.waits[:0]}
+	}
+	return s
+}
+
 // Report is what is known of the waits. Null stands for what nobody knows; it never means 0.
 type Report struct {
 	SLO     *float64  `json:"slo_seconds"` // by which records are judged now; null while unknown
 	Target  float64   `json:"target"`      // the share of records that must be in time, 0 to 1
+	Budget  float64   `json:"budget"`      // the share that may be late
 	Since   time.Time `json:"measured_since"`
 	Done    int64     `json:"done_records"`   // since the start of the process
 	Judged  int64     `json:"judged_records"` // of these, while the SLO was known
@@ -168,7 +176,7 @@ type Window struct {
 func (t *Tracker) Report(now time.Time) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := Report{Target: t.target, Since: t.since.UTC(), Done: t.total.done, Judged: t.total.judged, Dead: t.total.dead}
+	r := Report{Target: t.target, Budget: t.budget, Since: t.since.UTC(), Done: t.total.done, Judged: t.total.judged, Dead: t.total.dead}
 	if t.slo > 0 {
 		r.SLO = new(t.slo.Seconds())
 	}
@@ -203,7 +211,7 @@ func (t *Tracker) window(i int, now time.Time) Window {
 	v := Window{Name: w.name, Seconds: int(w.length / time.Second), Done: sum.done, Judged: sum.judged, Dead: sum.dead}
 	if sum.judged > 0 {
 		share := float64(sum.late) / float64(sum.judged)
-		v.Late, v.LateShare, v.BudgetUsed = new(sum.late), &share, new(share/(1-t.target))
+		v.Late, v.LateShare, v.BudgetUsed = new(sum.late), &share, new(share/t.budget)
 	}
 	if sum.done > 0 {
 		v.P50, v.P99 = new(all.percentile(50, sum.done)), new(all.percentile(99, sum.done))

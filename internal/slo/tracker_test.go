@@ -78,6 +78,19 @@ func TestTheSLOInForceDecides(t *testing.T) {
 	}
 }
 
+// TestExactlyTheBudget: one record of as many as the target names is no miss, whatever the target.
+func TestExactlyTheBudget(t *testing.T) {
+	for target, all := range map[float64]int{0.5: 2, 0.9: 10, 0.95: 20, 0.99: 100, 0.999: 1000, 0.9999: 10_000, 0.99999: 100_000} {
+		k := New(target, noon)
+		k.SetSLO(time.Second)
+		k.Done(noon.Add(-time.Minute), noon, 1)
+		k.Done(noon, noon, all-1)
+		if w := k.Report(noon).Windows[0]; *w.BudgetUsed > 1 || *w.BudgetUsed < 0.9999999 {
+			t.Errorf("target %v: 1 late of %d uses %v of the budget, want 1", target, all, *w.BudgetUsed)
+		}
+	}
+}
+
 func TestNothingIsNotZero(t *testing.T) {
 	k := New(0.999, noon)
 	k.SetSLO(time.Second)

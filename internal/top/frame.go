@@ -155,59 +155,58 @@ func (s *State) verdict(p painter, v View, live api.Live) []string {
 		text = after // the rates stand below
 	}
 	lines := []string{p.paint(verdictStyle[live.KeepingUp.State], "● "+name) + "  " + text}
-	st := yellow
-	if live.Health.State == "critical" {
-		st = alarm
-	}
-	reasons := s.reasons(live)
+	reasons := reasons(live)
 	most := len(reasons)
 	if v.Height > 0 {
 		most = min(most, 1+(v.Height-24)/6) // room for them grows with the screen
 		most = max(most, min(1, len(reasons)))
 	}
 	for i, r := range reasons[:most] {
+		look := reasonLooks[r.State]
+		more := ""
 		if n := len(reasons) - most; i == most-1 && n > 0 {
-			r += fmt.Sprintf(" (and %d more)", n)
+			more = fmt.Sprintf(" (and %d more)", n)
 		}
-		lines = append(lines, p.paint(st, "! "+clean(r)))
+		line := p.paint(look.style, look.mark+" "+cut(clean(r.Text), v.Width-2-width(more))+more)
+		if do := " → " + clean(r.Do); r.Do != "" && width(line)+width(do) <= v.Width {
+			line += p.paint(faint, do)
+		}
+		lines = append(lines, line)
 	}
 	if len(reasons) == 0 {
 		other := ""
 		if verdictStyle[live.KeepingUp.State] != good {
 			other = "else "
 		}
-		lines = append(lines, p.paint(faint, "  nothing "+other+"is wrong"))
+		lines = append(lines, p.paint(faint, "  nothing "+other+"to do"))
 	}
-	return lines
+	return append(lines, sloLine(p, live)...)
 }
 
-// reasons are those of the health, without the one that the verdict has said already, and what only a watcher can see.
-func (s *State) reasons(live api.Live) (all []string) {
-	if q := live.QueueStats; q != nil {
-		if n := open(q); n != 0 {
-			all = append(all, fmt.Sprintf("the account is off by %s records: keep the log and the data folder", words.Thousands(n)))
-		}
-	}
-	for _, r := range live.Health.Reasons {
-		if !strings.HasSuffix(r, live.KeepingUp.Text) {
+// reasonLooks is how reasons look, by their state.
+var reasonLooks = map[string]struct {
+	mark  string
+	style style
+}{
+	api.StateProblem: {"✖", alarm}, api.StateUnknown: {"?", alarm}, api.StateWarning: {"!", yellow}, api.StateOK: {"·", faint},
+}
+
+// reasons are those of the verdict, without the one that the first line has said already.
+func reasons(live api.Live) (all []api.Reason) {
+	for _, r := range live.Verdict.Reasons {
+		if !strings.HasSuffix(r.Text, live.KeepingUp.Text) {
 			all = append(all, r)
 		}
 	}
-	if live.Rates.Failed > 0 {
-		all = append(all, perSecond(live.Rates.Failed)+" records fail in the handler")
-	}
-	if q := live.QueueStats; q != nil && q.FreeBytes >= 0 && q.MinFree > 0 && q.FreeBytes < 4*q.MinFree {
-		all = append(all, fmt.Sprintf("%s are free on the disk; below %s records are pushed back", words.Bytes(q.FreeBytes), words.Bytes(q.MinFree)))
-	}
-	if a := live.Autoscaler; a != nil {
-		if a.CurrentSize >= a.MaxSize && live.KeepingUp.State == "behind" {
-			all = append(all, fmt.Sprintf("the pool is at max_size, %d analyzers, and may not grow", a.MaxSize))
-		}
-		if a.DryRun {
-			all = append(all, "dry run: the autoscaler decides and does not act")
-		}
-	}
 	return all
+}
+
+// sloLine says how many of the records were late. It is empty where nobody measures.
+func sloLine(p painter, live api.Live) []string {
+	if live.Waits == nil {
+		return nil
+	}
+	return []string{p.paint(faint, "late ") + clean(live.Waits.InWords())}
 }
 
 // away says that nobody answers, for how long, and why.

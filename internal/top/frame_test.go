@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/golden"
+	"github.com/sluicehq/sluice/internal/slo"
 )
 
 func TestMain(m *testing.M) {
@@ -101,6 +102,11 @@ func trouble(i int, l *Look) {
 	l.Stats.Pool.Analyzers[0].LastError, l.Stats.Pool.Analyzers[0].Failed = "connect to the database: refused", 17
 	l.Stats.Pool.FailedRecords = int64(i) * 50
 	l.Stats.Autoscaler.Paused = true
+	waits := slo.New(0.999, start)
+	waits.SetSLO(10 * time.Second)
+	waits.Done(l.Time.Add(-12*time.Second), l.Time, 1200)
+	waits.Done(l.Time.Add(-2*time.Second), l.Time, 98_800)
+	l.Stats.Waits = new(waits.Report(l.Time))
 }
 
 func (s scene) frame(v View) string {
@@ -147,6 +153,21 @@ func TestFrames(t *testing.T) {
 			got := tt.scene.frame(tt.view) + "\n"
 			golden.Equal(t, filepath.Join("testdata", tt.name+".txt"), got)
 		})
+	}
+}
+
+// TestTheVerdictIsThatOfTheProcess: what the process says is shown, and not judged again.
+func TestTheVerdictIsThatOfTheProcess(t *testing.T) {
+	s := play(50, func(_ int, l *Look) {
+		l.KeepingUp = api.Pace{State: "keeping_up", Text: "as told"}
+		l.Verdict = api.Verdict{State: api.StateProblem, Text: "the sky falls", Reasons: []api.Reason{
+			{Check: "sky", State: api.StateProblem, Text: "the sky falls", Do: "take cover"}, {Check: "note", State: api.StateOK, Text: "it was blue"}}}
+	})
+	frame := s.frame(View{Width: 80})
+	for _, want := range []string{"KEEPING UP  as told", "✖ the sky falls → take cover", "· it was blue"} {
+		if !strings.Contains(frame, want) {
+			t.Errorf("the frame lacks %q:\n%s", want, frame)
+		}
 	}
 }
 

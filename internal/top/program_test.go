@@ -29,8 +29,8 @@ func (f *fake) Call(_ context.Context, method, path string, _, out any) error {
 		return f.err
 	}
 	switch out := out.(type) {
-	case *api.Stats:
-		*out = f.stats
+	case *api.Live:
+		out.Stats = f.stats
 	case *api.Decisions:
 		out.Settings.CheckInterval = 1
 	default:

@@ -20,6 +20,8 @@ type Caller interface {
 type Look struct {
 	Time      time.Time // when it was asked for
 	Stats     api.Stats
+	KeepingUp api.Pace             // as the process judges; empty where it says nothing of that
+	Verdict   api.Verdict          // the same
 	Decisions []autoscale.Decision // the newest last; empty where there is no autoscaler
 	Settings  api.ScalerSettings
 	Why       api.Explained
@@ -40,9 +42,11 @@ func look(ctx context.Context, c Caller, decisions int) (Look, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	l := Look{Time: time.Now()}
-	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &l.Stats); err != nil {
+	var live api.Live
+	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &live); err != nil {
 		return l, err
 	}
+	l.Stats, l.KeepingUp, l.Verdict = live.Stats, live.KeepingUp, live.Verdict
 	if decisions == firstDecisions {
 		l.Past = past(ctx, c)
 	}

@@ -169,17 +169,14 @@ func (s *State) window(age time.Duration) (a, b Look) {
 	return a, b
 }
 
-// live is what the page would be told of the newest look.
+// live is what the page is told of the newest look. The verdict is that of the process, so that all say the same.
 func (s *State) live() api.Live {
 	l := s.last()
-	live := api.Live{Stats: l.Stats, Time: l.Time.UTC(), Rates: s.rates()}
-	live.Judge()
+	live := api.Live{Stats: l.Stats, Time: l.Time.UTC(), Rates: s.rates(), KeepingUp: l.KeepingUp, Verdict: l.Verdict}
+	if live.Verdict.State == "" {
+		live.Judge()
+	}
 	return live
-}
-
-// open is what the account of the queue leaves open. It is always 0.
-func open(q *api.QueueStats) int64 {
-	return q.Accepted - q.Completed - q.Dead - q.Depth - q.InFlight - q.Lost
 }
 
 // clears is how long the backlog takes to be done at the present rates, in seconds; negative while it does not shrink.

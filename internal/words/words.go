@@ -97,6 +97,18 @@ func Bytes[N int | int64 | float64](n N) string {
 	return Fixed(x, 1) + " " + unit + "B"
 }
 
+// Percent writes a share from 0 to 1 with three digits: 0 %, 0.1 %, 1.25 %, 100 %. Only none is 0 %, and only all is 100 %.
+func Percent(share float64) string {
+	switch p := 100 * share; {
+	case p > 0 && p < 0.0001:
+		return "less than 0.0001 %"
+	case p > 99.9 && p < 100:
+		return "more than 99.9 %"
+	default:
+		return Number(p) + " %"
+	}
+}
+
 // Duration writes a time with the digits that a person wants to read, and without zeros at its end: 230µs, 45ms, 2.1s, 1m30s, 2h.
 func Duration(d time.Duration) string {
 	switch size := d.Abs(); {

@@ -199,7 +199,10 @@ func (c *Client) short(ctx context.Context, path string, in, out any) error {
 
 // Stats is the account of the distributor's queue, as far as the scaling of a pool needs it: Accepted, Completed, Dead,
 // Waiting, InFlight, Lost, OldestWait.
-func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
+func (c *Client) Stats(ctx context.Context) (queue.Stats, error) { return c.StatsInto(ctx, nil) }
+
+// StatsInto is Stats, and decodes the same answer to GET /v1/stats into out as well, where that is not nil.
+func (c *Client) StatsInto(ctx context.Context, out any) (queue.Stats, error) {
 	var st struct {
 		Accepted   int64   `json:"accepted"`
 		Completed  int64   `json:"completed"`
@@ -209,8 +212,16 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 		Lost       int64   `json:"lost"`
 		OldestWait float64 `json:"oldest_wait_seconds"`
 	}
-	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &st); err != nil {
+	var text json.RawMessage
+	if err := c.Call(ctx, http.MethodGet, "/v1/stats", nil, &text); err != nil {
 		return queue.Stats{}, err
+	}
+	err := json.Unmarshal(text, &st)
+	if err == nil && out != nil {
+		err = json.Unmarshal(text, out)
+	}
+	if err != nil {
+		return queue.Stats{}, c.unread(err)
 	}
 	if st.Depth == nil {
 		return queue.Stats{}, fmt.Errorf("%s/v1/stats says no depth: is it a distributor?", c.base)
