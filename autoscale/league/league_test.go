@@ -387,3 +387,24 @@ func BenchmarkStep(b *testing.B) {
 		})
 	}
 }
+
+// TestTheRealPoolIsMeasured: its late share is what the caller counted, over the same spans as the scores, and unknown without a count.
+func TestTheRealPoolIsMeasured(t *testing.T) {
+	l := begin(t, contestants(t, "slo")...)
+	l.Step(second(0, 20))
+	if st := l.Standing(); st.Real.Total.LateShare != nil || st.Real.LastHour.LateShare != nil {
+		t.Errorf("nobody measures, and the late share is %+v", st.Real)
+	}
+	for i := range 7200 {
+		s := second(i+1, 20)
+		s.Judged = 20
+		if i < 3600 {
+			s.Late = 5
+		}
+		l.Step(s)
+	}
+	st := l.Standing()
+	if total, hour := st.Real.Total.LateShare, st.Real.LastHour.LateShare; total == nil || *total != 0.125 || hour == nil || *hour != 0 {
+		t.Errorf("late share %v of all and %v of the last hour, want 0.125 and 0", total, hour)
+	}
+}

@@ -66,15 +66,6 @@ func verdictFor(reasons []Reason) Verdict {
 
 func severity(state string) int { return slices.Index(States, state) }
 
-// Away is the verdict of whoever watches a process that does not answer.
-func Away(silent time.Duration, why string) Verdict {
-	text := fmt.Sprintf("no answer for %s; what is shown is as of then", words.Seconds(silent.Seconds()))
-	if why != "" {
-		text += ": " + why
-	}
-	return verdictFor([]Reason{{Check: "away", State: StateUnknown, Text: text, Do: "look whether the process runs, and whether the network leads to it"}})
-}
-
 // Pace is an answer to "is it keeping up?".
 type Pace struct {
 	State string `json:"state"` // idle, keeping_up, behind, stalled or unknown

@@ -160,13 +160,6 @@ func TestEveryCheckHasAName(t *testing.T) {
 	}
 }
 
-func TestAway(t *testing.T) {
-	v := Away(12*time.Second, "connection refused")
-	if v.State != StateUnknown || !strings.Contains(v.Text, "no answer for 12s") || !strings.Contains(v.Text, "connection refused") || v.Reasons[0].Do == "" {
-		t.Errorf("%+v, want unknown, for how long, and why", v)
-	}
-}
-
 // TestOneVerdict: statistics, the stream, the explanation and the metrics say the same.
 func TestOneVerdict(t *testing.T) {
 	url, q, s := start(t, distributor.Options{})

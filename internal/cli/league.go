@@ -74,7 +74,7 @@ func printLeague(w io.Writer, st league.Standing) error {
 }
 
 // realPool is the name of the row that is measured; all others are simulated.
-const realPool = "  this pool, measured"
+const realPool = "  measured"
 
 // printSpan is the table of one span.
 func printSpan(w io.Writer, title string, span league.Span, st league.Standing, of func(league.Row) league.Score, real league.RealScore) {
@@ -125,8 +125,13 @@ func inWords(st league.Standing) (sentences []string) {
 		}
 	}
 	if own != nil {
-		sentences = append(sentences, fmt.Sprintf("* %s is in charge, here simulated as all others are; the real pool, which is measured, cost %s.",
+		sentences = append(sentences, fmt.Sprintf("* %s is in charge, by the model; its real pool cost %s.",
 			own.Policy, comparedCost(st.Real.Total.WorkerHours, own.Total.WorkerHours)))
+		late := "how many of its records were late is unknown"
+		if s := st.Real.Total.LateShare; s != nil {
+			late = share(*s) + " of its records were late"
+		}
+		sentences = append(sentences, fmt.Sprintf("measured is the real pool: %s.\nAll other rows are simulated.", late))
 		if own.Total.CostRatio < 1 {
 			sentences = append(sentences, "A ratio is worker-hours over what the records need; it is below 1 while much still waits.")
 		}

@@ -26,9 +26,15 @@ kpa would have cost as much and made none late.
 static would have cost 12 % more and made less than 0.1 % late.
 celery would have cost 20 % less and made 50.0 % late.
 nomad plays no more: it panicked: help.
-* slo is in charge, by the model; its real pool cost 3 % more.`
+* slo is in charge, by the model; its real pool cost 3 % more.
+measured is the real pool: how many of its records were late is unknown.
+All other rows are simulated.`
 	if got := strings.Join(inWords(st), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	st.Real.Total.LateShare = new(0.0123)
+	if got, want := inWords(st)[6], "measured is the real pool: 1.2 % of its records were late.\nAll other rows are simulated."; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 	st.Policies[0].Total.LateShare = 0.002
 	if got, want := inWords(st)[0], "hpa would have cost 1.8 times as much and made 3.1 % late instead of 0.2 %."; got != want {

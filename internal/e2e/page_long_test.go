@@ -45,7 +45,7 @@ const hours = `(async (from, to) => {
 		tell('v1/events', 'stats', { ...base, time, boot: 'test', accepted: 100 * s, completed: 100 * s - 10, depth: 10, in_flight: 0, dead: 0, oldest_wait_seconds: s % 7,
 			pool: { ...base.pool, size, ready: size, busy: size, starting: 0, draining: 0, analyzers }, autoscaler: { ...base.autoscaler, current_size: size, last_decision: decision },
 			rates: { in_records_per_second: 100 + s % 50, in_bytes_per_second: 1e5, out_records_per_second: 100, out_bytes_per_second: 1e5, failed_records_per_second: 0, pushed_back_per_second: 0, window_seconds: 5 },
-			keeping_up: { state: 'keeping_up', text: 'second ' + s }, health: { state: 'ok', reasons: [] } });
+			keeping_up: { state: 'keeping_up', text: 'second ' + s }, verdict: { state: 'ok', text: 'nothing to do', reasons: [] } });
 		tell('v1/events', 'decisions', { decisions: [decision] });
 		for (let i = 0; i < 3; i++) tell('v1/tail', 'record', { time, severity: 'INFO', service: 's' + (s % 9), body: 'record ' + i + ' of second ' + s, edge: 'in', line: { body: 'record ' + i + ' of second ' + s, more: 'x'.repeat(200) } });
 		if (s % 10 === 0) tell('v1/events', 'point', {});

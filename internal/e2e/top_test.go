@@ -145,7 +145,7 @@ func TestTopInATerminal(t *testing.T) {
 func TestTopOutlivesTheDistributor(t *testing.T) {
 	s := serve(t, "run", "--data", t.TempDir())
 	term := openTerminal(t, 80, 24, fmt.Sprintf("NO_COLOR=1 %s top --distributor %s --interval 100ms", self(t), s.url))
-	term.until(`nothing is wrong`)
+	term.until(`nothing to do`)
 	s.stop()
 	term.until(`AWAY  no answer for .*\n.*refused`)
 	s.again()

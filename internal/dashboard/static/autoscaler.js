@@ -124,13 +124,13 @@ export function make() {
       text(tr.children[0].firstChild, r.name);
       text(tr.children[0].lastChild, r.out ? ` out: ${r.out}` : r.charge ? ' in charge' : '');
       const cells = [count(r.size), r.worker_hours === undefined ? none : r.worker_hours.toFixed(r.worker_hours < 10 ? 2 : 1), r.cost_ratio ? `${r.cost_ratio.toFixed(2)} ×` : none,
-        r.real ? none : percent(r.late_share), r.real ? none : duration(r.wait_p99_seconds), r.real ? none : count(r.reversals)];
+        r.late_share === null ? 'unknown' : percent(r.late_share), r.real ? none : duration(r.wait_p99_seconds), r.real ? none : count(r.reversals)];
       cells.forEach((c, i) => text(tr.children[i + 1], c));
       attr(tr.children[4], 'data-state', r.late_share > 0.01 ? 'warning' : null);
     });
     const span = v.last_hour && v.last_hour.seconds > 60 ? v.last_hour : v.total || { seconds: 0, records: 0 };
     text(leagueNote, v.waiting_for ? `Nothing is scored yet: waiting for ${v.waiting_for}.`
-      : `Each replays the same ${count(span.records)} records of the last ${duration(span.seconds)} beside the pool, without touching it. Cost ratio: analyzer time over what the records need at least. Late: waited longer than ${duration(v.slo_seconds)}.${v.since_why ? ` Begun anew at ${moment(v.since, now())}: ${v.since_why}.` : ''}`);
+      : `The row measured is this pool; all others are simulated. Each replays the same ${count(span.records)} records of the last ${duration(span.seconds)} beside the pool, without touching it. Cost ratio: analyzer time over what the records need at least. Late: waited longer than ${duration(v.slo_seconds)}.${v.since_why ? ` Begun anew at ${moment(v.since, now())}: ${v.since_why}.` : ''}`);
   }
 
   function paintDecisions() {
@@ -153,7 +153,7 @@ export function make() {
     const all = timeline();
     const to = now();
     const scaler = st.autoscaler || {};
-    const slo = store.ui && store.ui.policy === 'slo' ? store.ui.slo_seconds : 0;
+    const slo = (store.ui && store.ui.slo_seconds) || 0;
     const set = store.settings || {};
     const showing = measure || (slo ? 'wait' : 'depth');
     attr(byWait, 'aria-pressed', String(showing === 'wait'));

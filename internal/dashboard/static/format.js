@@ -98,6 +98,14 @@ export function sentence(text) {
   return t.charAt(0).toUpperCase() + t.slice(1);
 }
 
+/** verdicts is how the states of a verdict are named and coloured. One place for the header and the overview. */
+export const verdicts = {
+  ok: { name: 'Healthy', state: 'ok' },
+  warning: { name: 'Needs a look', state: 'warning' },
+  unknown: { name: 'Unknown', state: 'warning' },
+  problem: { name: 'Not healthy', state: 'critical' },
+};
+
 /** plural writes a number and its word. */
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 

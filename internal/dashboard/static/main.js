@@ -3,7 +3,7 @@
 
 import { call } from './api.js';
 import { h, attr, text, show, icon, toast } from './dom.js';
-import { duration, plural, short } from './format.js';
+import { duration, plural, short, verdicts } from './format.js';
 import { store, watch, start, has, changed } from './store.js';
 
 const screens = [
@@ -62,17 +62,15 @@ async function route() {
 
 // ---- the header ----
 
-const states = { ok: 'Healthy', warning: 'Needs a look', critical: 'Not healthy' };
 const paces = { idle: 'idle', keeping_up: 'keeping up', behind: 'falling behind', stalled: 'stalled', unknown: 'pace unknown' };
 
 /** headline is the state of everything in a few words. */
 function headline() {
   const st = store.stats;
   if (!st) return ['', ''];
-  const health = st.health ? st.health.state : 'ok';
-  const pace = st.keeping_up ? st.keeping_up.state : '';
-  const bad = health === 'critical' || pace === 'stalled' ? 'critical' : health === 'warning' || pace === 'behind' ? 'warning' : 'ok';
-  return [bad, [states[health] || health, paces[pace]].filter(Boolean).join(', ')];
+  if (store.conn.state === 'lost') return ['stale', 'Unknown, no answer'];
+  const look = verdicts[st.verdict && st.verdict.state] || verdicts.unknown;
+  return [look.state, [look.name, paces[st.keeping_up && st.keeping_up.state]].filter(Boolean).join(', ')];
 }
 
 const connWords = { connecting: 'connecting', live: 'live', late: 'late', lost: 'reconnecting' };
@@ -81,7 +79,7 @@ function header() {
   const { stats: st, ui, conn } = store;
   const [state, words] = headline();
   text(element('verdict'), words);
-  attr(element('verdict'), 'data-state', conn.state === 'lost' ? 'stale' : state);
+  attr(element('verdict'), 'data-state', state);
   text(element('where'), st ? `${location.host} · ${st.role} ${st.version}` : location.host);
   const c = element('conn');
   attr(c, 'data-state', conn.state);

@@ -3,14 +3,13 @@
 
 import { Poller } from './api.js';
 import { h, attr, text, show, pooled } from './dom.js';
-import { bytes, count, duration, level, millis, none, percent, plural, rate, sentence, short, visible } from './format.js';
+import { bytes, clock, count, duration, level, millis, none, percent, plural, rate, sentence, short, verdicts, visible } from './format.js';
 import { Chart, pick, ranges } from './chart.js';
 import { store, timeline, now, gap, setRange, has, decided, sizes } from './store.js';
 import { Stream } from './stream.js';
 
-const deadline = () => (store.ui && store.ui.policy === 'slo' ? store.ui.slo_seconds : 0);
+const deadline = () => (store.ui && store.ui.slo_seconds) || 0;
 
-const healthWords = { ok: 'Healthy', warning: 'Needs a look', critical: 'Not healthy' };
 const paceWords = { idle: 'Idle', keeping_up: 'Keeping up', behind: 'Falling behind', stalled: 'Stalled', unknown: 'Unknown' };
 const paceStates = { idle: 'ok', keeping_up: 'ok', behind: 'warning', stalled: 'critical', unknown: 'warning' };
 
@@ -37,7 +36,10 @@ export function make() {
   const gaugeBox = h('div', { class: 'gauge', role: 'meter', 'aria-label': 'Oldest wait', 'aria-valuemin': '0' }, gauge);
   const gaugeName = h('p', { class: 'gaugename' }, h('span'), h('span'));
   const [waiting, inHand, pushed] = ['Waiting', 'In hand', 'Pushed back'].map(fact);
-  const keeping = card('Is it keeping up?', pace, gaugeName, gaugeBox, h('dl', { class: 'facts' }, [waiting, inHand, pushed].flatMap((f) => f.nodes)));
+  const spans = [['1h', 'Late in the last hour'], ['24h', 'in 24 hours'], ['7d', 'in 7 days']].map(([name, label]) => ({ name, ...fact(label) }));
+  const waits = fact('Wait p50, p99');
+  const keeping = card('Is it keeping up?', pace, gaugeName, gaugeBox, h('dl', { class: 'facts kept' }, [...spans, waits].flatMap((f) => f.nodes)),
+    h('dl', { class: 'facts' }, [waiting, inHand, pushed].flatMap((f) => f.nodes)));
 
   // How many, and why?
   const dots = h('div', { class: 'dots', 'aria-hidden': 'true' });
@@ -146,11 +148,18 @@ export function make() {
   }
 
   function paintHealth(st) {
-    const state = st.health ? st.health.state : 'ok';
-    text(health.answer, healthWords[state] || state);
-    attr(health.answer, 'data-state', state);
-    const list = (st.health && st.health.reasons) || [];
-    pooled(reasons, list.length ? list.slice(0, 4) : ['Nothing to do.'], () => h('li'), (li, r) => text(li, sentence(r)));
+    const away = store.conn.state === 'lost';
+    const v = away ? { state: 'unknown', reasons: [{ text: `no answer since ${clock(store.conn.since / 1000)}; what is shown is as of then`, do: 'look whether the process runs, and whether the network leads to it' }] }
+      : st.verdict || { state: 'unknown', reasons: [] };
+    const look = verdicts[v.state] || verdicts.unknown;
+    text(health.answer, look.name);
+    attr(health.answer, 'data-state', look.state);
+    const list = v.reasons.length ? v.reasons.slice(0, 4) : [{ text: v.text || '' }];
+    if (v.reasons.length > 4) list.push({ text: `and ${v.reasons.length - 4} more` });
+    pooled(reasons, list, () => h('li', null, h('span'), h('small')), (li, r) => {
+      text(li.firstChild, visible(sentence(r.text)));
+      text(li.lastChild, visible(sentence(r.do)));
+    });
     text(lost.value, st.lost === undefined ? none : count(st.lost));
     attr(lost.value, 'data-state', st.lost ? 'critical' : 'ok');
     text(durability.value, { disk: 'on disk, synced', process: 'in this process' }[st.durability] || none);
@@ -171,6 +180,7 @@ export function make() {
     attr(gaugeBox, 'aria-valuemax', String(limit));
     attr(gaugeBox, 'aria-valuenow', String(Math.min(limit, wait || 0)));
     attr(gaugeBox, 'aria-valuetext', `${duration(wait)} of ${duration(limit)}`);
+    paintWaits(st.waits);
     show(gaugeName, wait !== undefined);
     text(gaugeName.firstChild, `oldest wait ${duration(wait)}`);
     text(gaugeName.lastChild, limit > 0 ? `SLO ${duration(limit)}` : '');
@@ -179,6 +189,20 @@ export function make() {
     const back = st.rates ? st.rates.pushed_back_per_second : undefined;
     text(pushed.value, back === undefined ? none : back > 0 ? `${rate(back)} requests` : 'none');
     attr(pushed.value, 'data-state', back > 0 ? 'warning' : null);
+  }
+
+  // How many records were late is counted one by one; where the SLO is unknown, so is this.
+  function paintWaits(w) {
+    const windows = (w && w.windows) || [];
+    for (const s of spans) {
+      const v = windows.find((x) => x.window === s.name);
+      text(s.value, !v || (v.late_records === null && v.done_records > 0) ? 'unknown' : v.late_records === null ? 'none done'
+        : `${count(v.late_records)} of ${count(v.judged_records)} · ${percent(v.late_share)}`);
+      attr(s.value, 'data-state', v && v.budget_used > 1 ? 'warning' : null);
+      attr(s.value, 'title', v && v.budget_used !== null ? `${percent(v.budget_used)} of the error budget (${percent(w.budget)}) is used` : null);
+    }
+    const hour = windows.find((x) => x.window === '1h');
+    text(waits.value, hour && hour.wait_p50_seconds !== null ? `${duration(hour.wait_p50_seconds)}, ${duration(hour.wait_p99_seconds)}` : none);
   }
 
   function paintPool(st) {
