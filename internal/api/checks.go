@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -153,13 +154,27 @@ func atMaxSize(l *Live) Reason {
 		return Reason{}
 	}
 	const do = "raise max_size, or find out what slows the handler down"
-	switch late := l.KeepingUp.State == "behind" || l.KeepingUp.State == "stalled"; {
-	case a.LastDecision.NamedSize > a.MaxSize:
-		return found(StateWarning, do, "the pool is at max_size (%d), and the policy wants %d", a.MaxSize, a.LastDecision.NamedSize)
-	case late:
+	switch more := missing(a.LastDecision, a.MaxSize); {
+	case more > 0:
+		return found(StateWarning, do, "the pool is at max_size (%d), and %d more would be needed", a.MaxSize, more)
+	case l.KeepingUp.State == "behind" || l.KeepingUp.State == "stalled":
 		return found(StateWarning, do, "the pool is at max_size (%d), and it does not keep up", a.MaxSize)
 	}
 	return Reason{}
+}
+
+// missing is how many analyzers more than the largest pool has a decision asked for. The policy slo names none beyond the bound, and has
+// them in its estimates.
+func missing(d *autoscale.Decision, most int) int {
+	more := d.NamedSize - most
+	if d.Explanation != nil {
+		for _, e := range d.Explanation.Estimates {
+			if e.Name == "needed_workers" {
+				more = max(more, int(math.Ceil(min(e.Value, 1e6)))) // no pool is larger
+			}
+		}
+	}
+	return more
 }
 
 func behind(l *Live) Reason {
@@ -223,8 +238,12 @@ func sloMissed(l *Live) Reason {
 
 // errorBudget is a note of a day or a week in which more was late than the target allows.
 func errorBudget(l *Live) Reason {
+	lastHour := int64(0) // of which sloMissed speaks
+	if w := windowOf(l, "1h"); w != nil {
+		lastHour = *w.Late
+	}
 	for _, span := range [][2]string{{"24h", "24 hours"}, {"7d", "7 days"}} {
-		if w := windowOf(l, span[0]); w != nil && *w.BudgetUsed > 1 {
+		if w := windowOf(l, span[0]); w != nil && *w.BudgetUsed > 1 && *w.Late > lastHour {
 			return found(StateOK, "", "%s", lateIn(l, span[1], w))
 		}
 	}

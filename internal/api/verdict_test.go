@@ -62,8 +62,12 @@ func TestVerdict(t *testing.T) {
 		text   string // in it
 	}{
 		{"all is well", func(*Live) {}, StateOK, "", "nothing to do"},
-		{"at max_size while more is wanted", func(l *Live) { clamp(l, 4, 7, autoscale.ClampMaxSize) }, StateWarning, "at_max_size", "at max_size (4), and the policy wants 7"},
-		{"at max_size and more wanted in a dry run", func(l *Live) { clamp(l, 4, 7, autoscale.ClampDryRun) }, StateWarning, "at_max_size", "wants 7"},
+		{"at max_size while more is wanted", func(l *Live) { clamp(l, 4, 7, autoscale.ClampMaxSize) }, StateWarning, "at_max_size", "at max_size (4), and 3 more would be needed"},
+		{"at max_size and more wanted in a dry run", func(l *Live) { clamp(l, 4, 7, autoscale.ClampDryRun) }, StateWarning, "at_max_size", "3 more would be needed"},
+		{"at max_size, and the policy slo estimates that more are needed", func(l *Live) {
+			clamp(l, 4, 4, "")
+			l.Autoscaler.LastDecision.Explanation = &autoscale.Explanation{Estimates: []autoscale.Estimate{{Name: "needed_workers", Value: 1.2}}}
+		}, StateWarning, "at_max_size", "2 more would be needed"},
 		{"at max_size and behind", func(l *Live) { l.Autoscaler.CurrentSize, l.OldestWait = 4, 11 }, StateWarning, "at_max_size", "does not keep up"},
 		{"at max_size and enough", func(l *Live) { clamp(l, 4, 4, "") }, StateOK, "", "nothing to do"},
 		{"below max_size, more on the way", func(l *Live) { clamp(l, 3, 4, autoscale.ClampCooldown) }, StateOK, "", "nothing to do"},
@@ -109,6 +113,7 @@ func TestVerdict(t *testing.T) {
 		{"exactly the budget", func(l *Live) { waits(l, 1, 999, 0) }, StateOK, "slo_missed", "0.1 % of records"},
 		{"the SLO was missed today", func(l *Live) { waits(l, 12, 988, 5*time.Hour) }, StateOK, "error_budget", "in the last 24 hours 1.2 % of records"},
 		{"the SLO was missed this week", func(l *Live) { waits(l, 12, 988, 50*time.Hour) }, StateOK, "error_budget", "in the last 7 days 1.2 % of records"},
+		{"the SLO was missed within the hour alone", func(l *Live) { waits(l, 12, 988, 0); l.Autoscaler.Paused = true }, StateWarning, "slo_missed", "hour"},
 		{"nobody knows the SLO", func(l *Live) { r := slo.New(0.999, l.Time).Report(l.Time); l.SLO, l.Waits = 0, &r }, StateOK, "", "nothing to do"},
 		{"nobody measures", func(l *Live) { l.Waits = nil }, StateOK, "", "nothing to do"},
 

@@ -19,7 +19,7 @@ func TestFilesThatOnlyHelpNeverStopAStart(t *testing.T) {
 	server.stop()
 	today := time.Now().UTC().Format(time.DateOnly)
 	files := []string{"autoscaler.json", "results/results.ndjson", "results/results.1.ndjson",
-		"history/" + today + ".csv", "history/series/" + today + ".csv", "history/decisions/" + today + ".jsonl"}
+		"history/" + today + ".csv", "history/series/" + today + ".csv", "history/decisions/" + today + ".jsonl", "slo.json"}
 	for round, damage := range []func(path string) error{
 		func(path string) error {
 			return os.WriteFile(path, []byte("\x7fELF\x02\x01\n\x00\xff\n\n\x00end"), 0o644)

@@ -38,8 +38,11 @@ func (w *Window) InWords() string {
 	text := "no record was done"
 	switch {
 	case w.LateShare != nil:
-		text = fmt.Sprintf("%s of %s records late (%s), %s of the error budget used", words.Thousands(*w.Late), words.Thousands(w.Judged),
-			words.Percent(*w.LateShare), words.Percent(*w.BudgetUsed))
+		used := words.Percent(*w.BudgetUsed) + " of"
+		if *w.BudgetUsed > 2 {
+			used = words.Number(*w.BudgetUsed) + " times"
+		}
+		text = fmt.Sprintf("%s of %s records late (%s), %s the error budget", words.Thousands(*w.Late), words.Thousands(w.Judged), words.Percent(*w.LateShare), used)
 	case w.Done > 0:
 		text = fmt.Sprintf("%s records done; how many were late is unknown", words.Thousands(w.Done))
 	}
