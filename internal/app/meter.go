@@ -29,7 +29,7 @@ type meter struct {
 	league   *league.League                       // nil for none
 	pool     func() analyzer.Stats                // for the league
 	slots    int                                  // of each analyzer
-	waits    func() *slo.Report                   // for the league; it returns nil where nothing is known
+	waits    func() *slo.Report                   // for the league; nil, and a nil report, where nothing is known
 
 	begun   time.Time // beats are counted from here
 	beats   int       // told already
@@ -143,7 +143,10 @@ func (m *meter) play(at time.Time, arrived int, last bool) {
 
 // verdicts is how many records were judged by the SLO, and how many of them were late.
 func (m *meter) verdicts() (judged, late int64) {
-	r := m.waits()
+	var r *slo.Report
+	if m.waits != nil {
+		r = m.waits()
+	}
 	switch {
 	case r == nil:
 		return -1, -1

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/history"
+	"github.com/sluicehq/sluice/internal/slo"
 )
 
 // counter is a queue's count of accepted records.
@@ -134,13 +135,30 @@ func TestMeterFeedsTheLeague(t *testing.T) {
 			n := done.Load()
 			return analyzer.Stats{Ready: 2, Draining: 1, Totals: analyzer.Totals{Records: n, ServiceSeconds: float64(n) / 50}}
 		}}
+		waits := slo.New(0.999, time.Now())
+		waits.SetSLO(time.Second)
+		waits.Done(time.Now().Add(-time.Minute), time.Now(), 1e6) // before it begins
+		m.waits = func() *slo.Report { return new(waits.Report(time.Now())) }
 		done.Store(1e6) // by the time it begins
 		stop := m.start()
 		pass(1500 * time.Millisecond)
 		for range 100 {
 			c.n.Add(30)
 			done.Add(30)
+			waits.Done(time.Now().Add(-2*time.Second), time.Now(), 3)
+			waits.Done(time.Now(), time.Now(), 27)
 			pass(time.Second)
+		}
+		if late := l.Standing().Real.Total.LateShare; late == nil || *late != 0.1 {
+			t.Errorf("late share of the real pool is %v, want the 3 of 30 that were measured", late)
+		}
+		waits = slo.New(0.999, time.Now()) // the distributor was started anew, and forgot its counts
+		waits.SetSLO(time.Second)
+		waits.Done(time.Now().Add(-time.Minute), time.Now(), 5)
+		c.n.Add(30)
+		pass(1100 * time.Millisecond)
+		if late := l.Standing().Real.Total.LateShare; *late != 0.1 {
+			t.Errorf("late share of the real pool is %v after a restart elsewhere, want 0.1 as before", *late)
 		}
 		stop()
 		st := l.Standing()

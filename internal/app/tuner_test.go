@@ -115,6 +115,9 @@ func TestSettingsAreChangedWhileItRuns(t *testing.T) {
 	if status := ask(t, "PUT", settings, `{"settings":{"min_size":4,"slo_seconds":7}}`, &got); status != 200 || *got.Settings.MinSize != 4 || *got.Settings.SLO != 7 || !got.Changed {
 		t.Fatalf("%d %+v", status, got)
 	}
+	if r := a.report(); r.SLO == nil || *r.SLO != 7 {
+		t.Errorf("records are judged by %v, want the SLO that was set", r.SLO)
+	}
 	eventually(t, "four analyzers", func() bool { return a.pool.Size() == 4 })
 	eventually(t, "the decision that says so", func() bool {
 		for _, d := range a.scaler.Decisions(0) {
@@ -130,6 +133,9 @@ func TestSettingsAreChangedWhileItRuns(t *testing.T) {
 	eventually(t, "threshold in charge", func() bool { return a.scaler.Stats().Policy == "threshold" })
 	if a.tuner.slo() != 0 {
 		t.Error("threshold has no SLO")
+	}
+	if r := a.report(); r.SLO != nil {
+		t.Errorf("records are judged by %v although nobody knows an SLO", *r.SLO)
 	}
 }
 
