@@ -36,7 +36,7 @@ type Second struct {
 	ServiceSeconds float64   // worker-seconds that these took it
 	Workers        int       // present in the real pool, those that start and drain included
 
-	Judged int // records that were really completed while the SLO was known; 0 where nobody measures
+	Judged int // records that were really completed while the SLO was known; 0 if nothing is measured
 	Late   int // of these, those that waited longer than the SLO
 }
 

@@ -54,7 +54,7 @@ type RealRow struct {
 type RealScore struct {
 	WorkerHours float64  `json:"worker_hours"`
 	CostRatio   float64  `json:"cost_ratio"`
-	LateShare   *float64 `json:"late_share"` // of the records that were completed while the SLO was known, 0 to 1; null where none was
+	LateShare   *float64 `json:"late_share"` // of the records that were completed while the SLO was known, 0 to 1; null if there was none
 }
 
 // Standing says how everybody has done up to now.

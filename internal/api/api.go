@@ -35,8 +35,8 @@ type Rooms struct {
 	Started     time.Time
 	ReadOnly    bool                 // what would steer is refused
 	Auth        bool                 // whoever asks has to have a token
-	SLO         func() time.Duration // longest wait that a record may have; 0 where nobody knows it; nil for none
-	Waits       func() *slo.Report   // how long records waited; nil, and a nil report, where nobody knows
+	SLO         func() time.Duration // longest wait that a record may have; 0 while it is unknown; nil for none
+	Waits       func() *slo.Report   // how long records waited; nil, and a nil report, mean unknown
 	Distributor *distributor.Distributor
 	Queue       Queue
 	Pool        *analyzer.Pool

@@ -206,7 +206,7 @@ func governor(l *Live) Reason {
 		"more analyzers than %d bring no more throughput, and %d would be needed", l.Autoscaler.LastDecision.NewSize, l.Autoscaler.LastDecision.NamedSize)
 }
 
-// windowOf finds what was measured over a time; nil where nothing is known.
+// windowOf finds what was measured over a time; nil if it is unknown.
 func windowOf(l *Live, name string) *slo.Window {
 	if l.Waits == nil {
 		return nil

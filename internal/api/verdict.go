@@ -12,8 +12,8 @@ import (
 const (
 	StateOK      = "ok"
 	StateWarning = "warning" // it works, and a person should look
-	StateUnknown = "unknown" // what it works on cannot be seen
-	StateProblem = "problem" // it does not do what it is for
+	StateUnknown = "unknown" // the queue, or its depth, cannot be read
+	StateProblem = "problem" // records are refused, or not processed
 )
 
 // States are all of them, from the best to the worst.

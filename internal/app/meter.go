@@ -29,7 +29,7 @@ type meter struct {
 	league   *league.League                       // nil for none
 	pool     func() analyzer.Stats                // for the league
 	slots    int                                  // of each analyzer
-	waits    func() *slo.Report                   // for the league; nil, and a nil report, where nothing is known
+	waits    func() *slo.Report                   // for the league; nil, and a nil report, mean unknown
 
 	begun   time.Time // beats are counted from here
 	beats   int       // told already

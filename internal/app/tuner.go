@@ -29,7 +29,7 @@ type tuner struct {
 
 func newTuner(a *App) *tuner { return &tuner{a: a, c: *a.o.Config} }
 
-// slo is the longest wait that a record may have; 0 where nobody knows it.
+// slo is the longest wait that a record may have; 0 while it is unknown.
 func (t *tuner) slo() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()

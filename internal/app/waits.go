@@ -11,7 +11,7 @@ import (
 	"github.com/sluicehq/sluice/queue"
 )
 
-// sloOf is the longest wait that a record may have. Without a policy that aims at it, it is known only if somebody set it.
+// sloOf is the longest wait that a record may have. Without a policy that aims at it, it is known only if an operator set it.
 func sloOf(c *config.Config) time.Duration {
 	if c.Policy.Name == "slo" || c.Policy.SLOGiven {
 		return c.Policy.SLO
@@ -81,7 +81,7 @@ func (a *App) remoteStats(ctx context.Context) (queue.Stats, error) {
 	return st, err
 }
 
-// report is what is known of waits, here or at the distributor; nil where nothing is.
+// report is what is known of waits, here or at the distributor; nil if that is unknown.
 func (a *App) report() *slo.Report {
 	if a.waits != nil {
 		return new(a.waits.Report(time.Now()))

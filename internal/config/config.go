@@ -89,7 +89,7 @@ type PolicyConfig struct {
 	Name         string          // one of policies.Names
 	Settings     rivals.Settings // of the policy, where it is a rival
 	SLO          time.Duration   // longest wait that a record may have; 0 only where a command without a policy was given none
-	SLOGiven     bool            // whether somebody set it
+	SLOGiven     bool            // whether the operator set it
 	SLOTarget    float64         // percent of the records that must be analyzed within it
 	MaxReversals int             // changes of direction per hour that slo may make; 0 sets no limit
 	Governor     bool            // whether slo is kept from analyzers that bring nothing

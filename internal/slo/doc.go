@@ -1,7 +1,7 @@
 // Package slo measures whether records are done in time.
 //
 //	t := slo.New(0.999, time.Now())           // 99.9 % of the records must be in time
-//	t.SetSLO(30 * time.Second)                // 0 while nobody knows it
+//	t.SetSLO(30 * time.Second)                // 0 means unknown
 //	t.Done(accepted, time.Now(), 500)         // the queue calls it at each acknowledgement
 //	report := t.Report(time.Now())            // windows of an hour, a day and a week
 //

@@ -45,6 +45,7 @@ type Tracker struct {
 	buckets [len(Bounds) + 1]int64
 	seconds float64 // the sum of all waits since the start
 	slots   [len(windows)][]slot
+	known   [len(windows)]quantiles
 	dirty   bool // something changed since the file was written
 
 	path    string // of the file; empty for none
@@ -57,6 +58,12 @@ type slot struct {
 	number int64
 	tally
 	waits waits
+}
+
+// quantiles are those of a window, computed at most once a second: they go through all its waits, while acknowledgements wait.
+type quantiles struct {
+	second   int64 // since 1970; 0 before the first
+	p50, p99 float64
 }
 
 // tally counts records.
@@ -81,7 +88,7 @@ func New(target float64, now time.Time) *Tracker {
 	return t
 }
 
-// SetSLO sets the SLO by which records are judged from now on; 0 says that nobody knows it.
+// SetSLO sets the SLO by which records are judged from now on; 0 means unknown.
 func (t *Tracker) SetSLO(slo time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,11 +171,11 @@ type Window struct {
 	Seconds    int      `json:"seconds"`
 	Done       int64    `json:"done_records"`
 	Judged     int64    `json:"judged_records"`
-	Late       *int64   `json:"late_records"` // of the judged; null where none was
+	Late       *int64   `json:"late_records"` // of the judged; null if there was none
 	LateShare  *float64 `json:"late_share"`   // 0 to 1
 	BudgetUsed *float64 `json:"budget_used"`  // late records over those that the target allows: more than 1 means missed
 	Dead       int64    `json:"dead_records"`
-	P50        *float64 `json:"wait_p50_seconds"` // null where no record was done; rounded up, by a sixteenth at most
+	P50        *float64 `json:"wait_p50_seconds"` // null if no record was done; rounded up, by a sixteenth at most
 	P99        *float64 `json:"wait_p99_seconds"`
 }
 
@@ -201,20 +208,26 @@ func (t *Tracker) window(i int, now time.Time) Window {
 	w := windows[i]
 	last := w.number(now)
 	var sum tally
-	var all waits
-	for _, s := range t.slots[i] {
-		if s.number <= last && s.number > last-w.slots() {
-			sum.add(s.tally)
-			all.add(s.waits)
+	slots := func(yield func(*slot)) {
+		for k := range t.slots[i] {
+			if s := &t.slots[i][k]; s.number <= last && s.number > last-w.slots() {
+				yield(s)
+			}
 		}
 	}
+	slots(func(s *slot) { sum.add(s.tally) })
 	v := Window{Name: w.name, Seconds: int(w.length / time.Second), Done: sum.done, Judged: sum.judged, Dead: sum.dead}
 	if sum.judged > 0 {
 		share := float64(sum.late) / float64(sum.judged)
 		v.Late, v.LateShare, v.BudgetUsed = new(sum.late), &share, new(share/t.budget)
 	}
 	if sum.done > 0 {
-		v.P50, v.P99 = new(all.percentile(50, sum.done)), new(all.percentile(99, sum.done))
+		if q := &t.known[i]; q.second != now.Unix() {
+			var all waits
+			slots(func(s *slot) { all.add(s.waits) })
+			*q = quantiles{now.Unix(), all.percentile(50, sum.done), all.percentile(99, sum.done)}
+		}
+		v.P50, v.P99 = new(t.known[i].p50), new(t.known[i].p99)
 	}
 	return v
 }

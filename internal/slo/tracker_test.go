@@ -214,3 +214,19 @@ func BenchmarkDone(b *testing.B) {
 		k.Done(at.Add(-3*time.Second), at, 500)
 	}
 }
+
+// BenchmarkReport is what an answer to GET /v1/stats costs, a week into a busy installation.
+func BenchmarkReport(b *testing.B) {
+	k := New(0.999, noon)
+	k.SetSLO(10 * time.Second)
+	end := noon.Add(7 * 24 * time.Hour)
+	for at := noon; at.Before(end); at = at.Add(20 * time.Second) {
+		for wait := 10 * time.Millisecond; wait < time.Minute; wait += wait / 8 {
+			k.Done(at.Add(-wait), at, 500)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		k.Report(end.Add(time.Duration(i) * time.Millisecond)) // a thousand a second
+	}
+}

@@ -12,7 +12,7 @@ type waits []int64
 const (
 	exact     = 32
 	perDouble = 16
-	longWait  = 90 * 24 * time.Hour // what is longer has the last place
+	longWait  = 90 * 24 * time.Hour // longer waits have the last place
 )
 
 func (w *waits) count(place int, records int64) {

@@ -201,7 +201,7 @@ func reasons(live api.Live) (all []api.Reason) {
 	return all
 }
 
-// sloLine says how many of the records were late. It is empty where nobody measures.
+// sloLine says how many of the records were late. It is empty if nothing is measured.
 func sloLine(p painter, live api.Live) []string {
 	if live.Waits == nil {
 		return nil
