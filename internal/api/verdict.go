@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sluicehq/sluice/internal/words"
 )
@@ -48,11 +50,28 @@ func verdictOf(l *Live) Verdict {
 	reasons := []Reason{}
 	for _, c := range checks {
 		if r := c.look(l); r.State != "" {
-			r.Check = c.name
+			r.Check, r.Text = c.name, plain(r.Text)
 			reasons = append(reasons, r)
 		}
 	}
 	return verdictFor(reasons)
+}
+
+// maxReason is how long the text of a reason may be, in characters.
+const maxReason = 500
+
+// plain makes a text fit for a line of a terminal: errors in it come from handlers and from other processes.
+func plain(text string) string {
+	runes := []rune(strings.ToValidUTF8(text[:min(len(text), 4*maxReason)], "?"))
+	if len(runes) > maxReason {
+		runes = append(runes[:maxReason-1], '…')
+	}
+	for i, r := range runes {
+		if !unicode.IsPrint(r) {
+			runes[i] = '?'
+		}
+	}
+	return string(runes)
 }
 
 func verdictFor(reasons []Reason) Verdict {

@@ -100,6 +100,9 @@ func TestVerdict(t *testing.T) {
 		{"the depth is unknown", func(l *Live) { l.Autoscaler.LastDecision = &autoscale.Decision{Reason: "depth unknown: no answer"} }, StateUnknown, "depth_unknown", "no answer"},
 		{"a pool that has not looked yet", func(l *Live) { l.QueueStats, l.Autoscaler.LastDecision = nil, nil }, StateUnknown, "depth_unknown", "not looked yet"},
 		{"a pool without work", func(l *Live) { l.QueueStats, l.Pool.LeaseError = nil, "refused" }, StateProblem, "cut_off", "refused"},
+		{"a hostile distributor", func(l *Live) {
+			l.QueueStats, l.Pool.LeaseError = nil, "\x1b[2J\r\n\u009b31m\u202e\xff"+strings.Repeat("x", 1<<20)
+		}, StateProblem, "cut_off", "no work can be had: ?[2J???31m??xxx"},
 		{"stuck", func(l *Live) { l.Pool.Stuck = 2 }, StateWarning, "stuck", "2 analyzers have been stuck"},
 		{"one stuck", func(l *Live) { l.Pool.Stuck = 1 }, StateWarning, "stuck", "1 analyzer has been stuck"},
 		{"abandoned calls", func(l *Live) { l.Pool.Abandoned = 1 }, StateWarning, "abandoned_calls", "1 call of the handler"},
@@ -135,7 +138,7 @@ func TestVerdict(t *testing.T) {
 				t.Fatalf("%+v, want %s with %q", v, c.state, c.text)
 			}
 			for i, r := range v.Reasons {
-				if i > 0 && severity(r.State) > severity(v.Reasons[i-1].State) || severity(r.State) < 0 || r.Text == "" || strings.ContainsAny(r.Text, "\x1b\n") {
+				if i > 0 && severity(r.State) > severity(v.Reasons[i-1].State) || severity(r.State) < 0 || r.Text == "" || len(r.Text) > 4*maxReason || strings.ContainsAny(r.Text, "\x1b\n") {
 					t.Errorf("reason %d is %+v after %+v, want the worst first, and plain text", i, r, v.Reasons)
 				}
 				if r.State != StateOK && r.Check != "not_ready" && r.Do == "" {
