@@ -36,7 +36,7 @@ export function make() {
   const gaugeBox = h('div', { class: 'gauge', role: 'meter', 'aria-label': 'Oldest wait', 'aria-valuemin': '0' }, gauge);
   const gaugeName = h('p', { class: 'gaugename' }, h('span'), h('span'));
   const [waiting, inHand, pushed] = ['Waiting', 'In hand', 'Pushed back'].map(fact);
-  const spans = [['1h', 'Late in the last hour'], ['24h', 'in 24 hours'], ['7d', 'in 7 days']].map(([name, label]) => ({ name, ...fact(label) }));
+  const spans = [['1h', 'Late, 1 h'], ['24h', 'Late, 24 h'], ['7d', 'Late, 7 d']].map(([name, label]) => ({ name, ...fact(label) }));
   const waits = fact('Wait p50, p99');
   const keeping = card('Is it keeping up?', pace, gaugeName, gaugeBox, h('dl', { class: 'facts kept' }, [...spans, waits].flatMap((f) => f.nodes)),
     h('dl', { class: 'facts' }, [waiting, inHand, pushed].flatMap((f) => f.nodes)));
