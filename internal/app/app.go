@@ -155,7 +155,7 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	if a.intake, err = distributor.New(a.queue, c.Intake); err != nil {
 		return err
 	}
-	a.intake.Stored = func(b *sluice.Batch) { a.show(tap.In, b) }
+	a.intake.Stored = func(b *sluice.Batch) { a.tap.Show(tap.In, b) }
 	return nil
 }
 
@@ -177,20 +177,10 @@ func (a *App) handler() analyzer.Handler {
 	return analyzer.HandlerFunc(func(ctx context.Context, b *sluice.Batch) error {
 		err := h.Handle(ctx, b)
 		if err == nil {
-			a.show(tap.Done, b)
+			a.tap.Show(tap.Done, b)
 		}
 		return err
 	})
-}
-
-// show offers a batch to those who look at live records. It is unpacked for that only where somebody does.
-func (a *App) show(edge string, b *sluice.Batch) {
-	if !a.tap.Listened(edge) {
-		return
-	}
-	if lines, err := b.Lines(); err == nil {
-		a.tap.Offer(edge, lines)
-	}
 }
 
 // work builds the handler that is configured.
