@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of a filter. A regular expression takes time in proportion to its instructions and to the text.
@@ -59,6 +60,9 @@ type term struct {
 func ParseFilter(text string) (*Filter, error) {
 	if len(text) > mostFilter {
 		return nil, &FilterError{Rule: fmt.Sprintf("has %d bytes, and may have %d", len(text), mostFilter)}
+	}
+	if !utf8.ValidString(text) {
+		return nil, &FilterError{Rule: "is not UTF-8"}
 	}
 	f := &Filter{}
 	for rest := strings.TrimSpace(text); rest != ""; rest = strings.TrimSpace(rest) {
@@ -215,7 +219,8 @@ func (v value) matcher() func(string) bool {
 		for i := range parts {
 			parts[i] = regexp.QuoteMeta(parts[i])
 		}
-		return regexp.MustCompile("(?is)^" + strings.Join(parts, ".*") + "$").MatchString // of at most mostFilter bytes
+		expr := regexp.MustCompile("(?is)^" + strings.Join(parts, ".*") + "$") // of at most mostFilter bytes
+		return func(text string) bool { return expr.MatchString(beginning(text)) }
 	}
 	return func(text string) bool { return strings.EqualFold(text, v.text) }
 }

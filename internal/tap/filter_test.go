@@ -53,7 +53,7 @@ func TestBadFilters(t *testing.T) {
 		{"/" + strings.Repeat("(a{50}b{50})", 20) + "/", "too large"},
 		{"service:", "no value"}, {`service:""`, "no value"}, {`"never closed`, "second quote"}, {`a:"open`, "second quote"},
 		{"status:>=many", "number"}, {"status:>", "no value"}, {"severity:>=loud", "fatal, error, warn"}, {"severity:>=other", "level"}, {`status:>"5"`, "number"}, {"status:>/5/", "number"},
-		{strings.Repeat("a", mostFilter+1), "1001 bytes"}, {strings.Repeat("a ", mostTerms+1), "20 terms"},
+		{"a:\xab*", "UTF-8"}, {strings.Repeat("a", mostFilter+1), "1001 bytes"}, {strings.Repeat("a ", mostTerms+1), "20 terms"},
 	}
 	for _, tt := range tests {
 		_, err := ParseFilter(tt.filter)
