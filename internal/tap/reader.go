@@ -31,6 +31,9 @@ type Query struct {
 	Rate       int      // records a second, 1 to MostRate
 }
 
+// all says whether every record is wanted.
+func (q *Query) all() bool { return q.Filter == nil && len(q.Levels) == 0 && len(q.Severities) == 0 }
+
 func (q *Query) wants(line []byte) (view, bool) {
 	v, ok := q.Filter.matches(line)
 	ok = ok && (len(q.Levels) == 0 || slices.Contains(q.Levels, v.level)) &&
@@ -52,7 +55,8 @@ type Reader struct {
 func (r *Reader) After(id int64) { r.next = min(r.next, max(id+1, r.place.start())) }
 
 // Next returns what has passed since it was asked last and is wanted, the oldest first, and how many records it left out: those that
-// were not kept, and those for which neither the rate nor the time of a tick is enough. Call it every [Tick].
+// are not kept, and those for which the rate has no room. What a tick has no time for is looked at in the next one, if it is kept until then.
+// Call it every [Tick].
 func (r *Reader) Next(now time.Time) (records []Record, skipped int64) {
 	rate := float64(min(max(r.q.Rate, 1), MostRate))
 	if r.last.IsZero() {
@@ -63,15 +67,20 @@ func (r *Reader) Next(now time.Time) (records []Record, skipped int64) {
 	}
 	r.last = now
 	kept, end := r.place.since(r.next)
-	began := time.Now()
 	if r.next == 0 { // nothing had passed yet
 		if len(kept) == 0 {
 			return nil, 0
 		}
 		r.next = kept[0].first
 	}
-	eachLine(kept, r.next, func(id int64, e entry, line []byte) bool {
-		if r.room < 1 || time.Since(began) > mostLooking {
+	from := r.next
+	if r.q.all() {
+		from = max(from, end-int64(r.room)) // the newest say more than the oldest
+	}
+	began := time.Now()
+	late := false
+	eachLine(kept, from, func(id int64, e entry, line []byte) bool {
+		if late = time.Since(began) > mostLooking; late || r.room < 1 {
 			return false
 		}
 		skipped += id - r.next
@@ -82,8 +91,10 @@ func (r *Reader) Next(now time.Time) (records []Record, skipped int64) {
 		}
 		return true
 	})
-	skipped += end - r.next
-	r.next = end
+	if !late {
+		skipped += end - r.next
+		r.next = end
+	}
 	return records, skipped
 }
 
