@@ -36,6 +36,7 @@ type Rooms struct {
 	Auth        bool                 // whoever asks has to have a token
 	SLO         func() time.Duration // of the policy in charge; 0 where it has none; nil for none
 	Distributor *distributor.Distributor
+	Upstream    string // URL of the distributor whose work this process does; empty for none
 	Queue       Queue
 	Pool        *analyzer.Pool
 	Scaler      *autoscale.Controller
@@ -90,11 +91,14 @@ func (s *Server) routes() {
 	handle := func(pattern string, present bool, h http.HandlerFunc) {
 		if !present {
 			hint := "it is at the distributor, by default http://127.0.0.1:8000"
+			if s.Upstream != "" {
+				hint = "it is at the distributor, " + s.Upstream
+			}
 			if s.Queue != nil {
-				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--distributor names it)"
+				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--server names it)"
 			}
 			h = func(w http.ResponseWriter, r *http.Request) {
-				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint})
+				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint, At: s.Upstream})
 			}
 		}
 		s.mux.HandleFunc(pattern, h)

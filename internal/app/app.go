@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -211,6 +212,10 @@ func (a *App) rooms() api.Rooms {
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
 		r.Queue, r.Results = a.queue, a.results
+	}
+	if u, err := url.Parse(a.o.Config.Distributor); err == nil && a.remote != nil {
+		u.User = nil // who may see it need not know that
+		r.Upstream = u.String()
 	}
 	if a.tuner != nil {
 		r.SLO, r.Tuner = a.tuner.slo, a.tuner
