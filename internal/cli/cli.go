@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,9 @@ import (
 
 // Version is what this program calls itself. Releases set it when they are linked.
 var Version = "dev"
+
+// Commit is what was built, where whoever linked it has set it; Go itself knows it only in a clone.
+var Commit = ""
 
 // Built is the date of the build, where whoever linked it has set it.
 var Built = ""
@@ -281,7 +285,7 @@ func about() string {
 		for _, s := range info.Settings {
 			set[s.Key] = s.Value
 		}
-		if commit := set["vcs.revision"]; commit != "" {
+		if commit := cmp.Or(set["vcs.revision"], Commit); commit != "" {
 			text := "commit " + commit[:min(12, len(commit))]
 			if at, err := time.Parse(time.RFC3339, set["vcs.time"]); err == nil {
 				text += " of " + at.UTC().Format(time.DateOnly)

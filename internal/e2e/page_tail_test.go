@@ -3,11 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -178,17 +175,6 @@ func TestTailUnderLoad(t *testing.T) {
 	b.await("it to hold for the selection", `document.querySelector('.tail .status').innerText.includes('while you read')`)
 	eval[bool](b, `(getSelection().removeAllRanges(), true)`)
 	b.await("it to follow again", `document.querySelector('.tail .status').innerText.startsWith('following')`)
-	if folder := os.Getenv("SLUICE_PICTURES"); folder != "" {
-		for _, screen := range []string{"tail", "analyzers"} {
-			b.screen(screen)
-			for _, width := range []int64{1280, 360} {
-				b.size(width, 800)
-				b.drawn()
-				pass(time.Second)
-				b.picture(filepath.Join(folder, fmt.Sprintf("%s-%d.png", screen, width)), chromedp.CaptureScreenshot())
-			}
-		}
-	}
 }
 
 // On a narrow screen every column of the analyzers is there.

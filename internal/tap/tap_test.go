@@ -225,3 +225,13 @@ func BenchmarkShow(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkShowOne is what a batch of one record costs, each of them copied.
+func BenchmarkShowOne(b *testing.B) {
+	batch := numbered(0, 1)
+	var tap Tap
+	for b.Loop() {
+		tap.in.copied = 0
+		tap.Show(In, batch)
+	}
+}
