@@ -54,9 +54,9 @@ func TestTailOfWhatHasPassed(t *testing.T) {
 	b.run(t, "a filter searches fields, levels and text", func(t *testing.T) {
 		for filter, want := range map[string][]string{
 			"severity:error service:checkout status:500": {"card: Time-out"},
-			"severity:>=warn":                            {"card: Time-out", "slow"},
-			"/time.?out/i":                               {"card: Time-out", "timeout of nothing"},
-			"status:>=300 -service:cart":                 {"card: Time-out"},
+			"severity:>=warn":            {"card: Time-out", "slow"},
+			"/time.?out/i":               {"card: Time-out", "timeout of nothing"},
+			"status:>=300 -service:cart": {"card: Time-out"},
 		} {
 			b.enter("#tail-q", filter)
 			b.rows(want...)

@@ -53,6 +53,22 @@ func TestTheNewestRecordsAreKept(t *testing.T) {
 	}
 }
 
+// Whoever shows a batch may use its memory again at once.
+func TestWhatIsKeptIsACopy(t *testing.T) {
+	lines := []byte(`{"body":"plain"}` + "\n")
+	packed := sluice.AppendBlock(nil, []byte(`{"body":"packed"}`+"\n"))
+	var tap Tap
+	tap.Show(In, sluice.NewBatch(lines, 1, time.Now()))
+	tap.Show(In, sluice.NewPackedBatch([][]byte{packed}, 1, len(`{"body":"packed"}`)+1, time.Now()))
+	clear(lines)
+	clear(packed)
+	for range 2 { // reading changes nothing either
+		if got := bodies(tap.Recent(t.Context(), Query{Edge: In}, 10).Records); strings.Join(got, ",") != "plain,packed" {
+			t.Errorf("kept are %q", got)
+		}
+	}
+}
+
 // However large the records are, what is kept has a bound; the newest batch is always there.
 func TestWhatIsKeptIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
