@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/distributor"
@@ -56,7 +57,8 @@ func TestTailOfWhatIsKept(t *testing.T) {
 		t.Errorf("around a record that is not there: %d %s", status, body)
 	}
 	for query, want := range map[string]string{"": "one", "recent=1": "three", fmt.Sprintf("after=%d", first): "two"} {
-		resp, err := http.Get(at + "/tail?" + query)
+		patient := &http.Client{Timeout: 20 * time.Second} // a stream without an event would have no end
+		resp, err := patient.Get(at + "/tail?" + query)
 		if err != nil {
 			t.Fatal(err)
 		}
