@@ -2,6 +2,7 @@
 
 GO        ?= go
 FUZZTIME  ?= 3000x
+COMMIT    := $(shell git rev-parse HEAD 2>/dev/null)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help run demo build test check race fuzz mutants sample bench compare screenshots generate clean setup
@@ -16,7 +17,7 @@ demo: build ## watch the pool grow and shrink, in a minute
 	./sluice demo autoscaling
 
 build: ## build ./sluice
-	$(GO) build -o sluice ./cmd/sluice
+	$(GO) build -ldflags "-X github.com/sluicehq/sluice/internal/cli.Commit=$(COMMIT)" -o sluice ./cmd/sluice
 
 test: setup check race fuzz sample ## everything that CI runs
 

@@ -63,6 +63,17 @@ func (b *Batch) Len() int { return b.count }
 // Size is the length of the records in bytes, as lines of JSON with their line ends.
 func (b *Batch) Size() int { return b.size }
 
+// Clone returns a batch of the same records that shares no memory with b.
+func (b *Batch) Clone() *Batch {
+	c := &Batch{ID: b.ID, Accepted: b.Accepted, count: b.count, size: b.size}
+	if b.lines != nil {
+		c.lines = bytes.Clone(b.lines)
+	} else if b.packed != nil {
+		c.packed = [][]byte{bytes.Join(b.packed, nil)}
+	}
+	return c
+}
+
 // Lines returns all records as newline-delimited JSON. The caller must not change it.
 func (b *Batch) Lines() ([]byte, error) {
 	if b.lines == nil && b.packed != nil {

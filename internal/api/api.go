@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
@@ -38,6 +38,7 @@ type Rooms struct {
 	SLO         func() time.Duration // longest wait that a record may have; 0 while it is unknown; nil for none
 	Waits       func() *slo.Report   // how long records waited; nil, and a nil report, mean unknown
 	Distributor *distributor.Distributor
+	Upstream    string // URL of the distributor whose work this process does; empty for none
 	Queue       Queue
 	Pool        *analyzer.Pool
 	Scaler      *autoscale.Controller
@@ -71,10 +72,13 @@ type Server struct {
 	leasing registry
 	feed    *feed
 
-	deadWatched atomic.Bool // somebody offers new dead letters to those who look
-	cross       *http.CrossOriginProtection
-	stop        chan struct{} // closed by Stop
-	ready       func() error  // says why the process is not ready, beyond the queue
+	deadShowing sync.Mutex // guards the next two
+	deadWatched bool       // new dead letters are shown to those who look
+	deadShown   uint64     // ID of the last one
+
+	cross *http.CrossOriginProtection
+	stop  chan struct{} // closed by Stop
+	ready func() error  // says why the process is not ready, beyond the queue
 }
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
@@ -89,11 +93,14 @@ func (s *Server) routes() {
 	handle := func(pattern string, present bool, h http.HandlerFunc) {
 		if !present {
 			hint := "it is at the distributor, by default http://127.0.0.1:8000"
+			if s.Upstream != "" {
+				hint = "it is at the distributor, " + s.Upstream
+			}
 			if s.Queue != nil {
-				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--distributor names it)"
+				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--server names it)"
 			}
 			h = func(w http.ResponseWriter, r *http.Request) {
-				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint})
+				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint, At: s.Upstream})
 			}
 		}
 		s.mux.HandleFunc(pattern, h)
@@ -114,6 +121,7 @@ func (s *Server) routes() {
 	handle("GET /v1/dead/groups", q, s.getDeadGroups)
 	handle("GET /v1/dead/export", q, s.getDeadExport)
 	handle("GET /v1/tail", s.Tap != nil, s.getTail)
+	handle("GET /v1/tail/recent", s.Tap != nil, s.getTailRecent)
 	handle("GET /v1/flow", true, s.getFlow)
 	handle("POST /v1/analyzers/{id}/drain", pool, s.steering(s.dismiss(false)))
 	handle("POST /v1/analyzers/{id}/kill", pool, s.steering(s.dismiss(true)))
@@ -343,7 +351,8 @@ func (s *Server) getIndex(w http.ResponseWriter, r *http.Request) {
   GET  /v1/dead         records that could not be analyzed; DELETE drops them all
        /v1/dead/{id}    GET one, DELETE it, POST .../retry; POST /v1/dead/retry for all
        /v1/dead/        groups: by error; export: the records
-  GET  /v1/tail         a stream of live records; /v1/flow: where they go, how fast
+  GET  /v1/tail         a stream of live records; /v1/tail/recent: what has just passed
+  GET  /v1/flow         where records go, how fast
   POST /v1/leases       work for analyzers in other processes; then
        /v1/leases/{token}/  extend, ack, nack
        /v1/autoscaler/  POST pause, resume, force; GET and PUT settings; POST preview

@@ -94,14 +94,10 @@ func TestTail(t *testing.T) {
 	url, q, s := start(t, distributor.Options{})
 	rooms := s.Rooms
 	rooms.Tap = &tap.Tap{}
-	rooms.Distributor.Stored = func(b *sluice.Batch) {
-		if lines, err := b.Lines(); err == nil {
-			rooms.Tap.Offer(tap.In, lines)
-		}
-	}
+	rooms.Distributor.Stored = func(b *sluice.Batch) { rooms.Tap.Show(tap.In, b) }
 	s.Rooms = rooms
 	s.mux.HandleFunc("GET /tail", s.getTail)
-	for _, bad := range []string{"edge=out", "rate=5000", "rate=many"} {
+	for _, bad := range []string{"edge=out", "rate=5000", "rate=many", "recent=2001", "after=x", "level=loud", "q=/(/", "q=status:%3E%3Dmany"} {
 		if status, body, _ := call(t, "GET", url+"/tail?"+bad, "", ""); status != 400 {
 			t.Errorf("%s: %d %s, want 400", bad, status, body)
 		}

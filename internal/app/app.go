@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -161,7 +162,7 @@ func (a *App) openLocal(ctx context.Context) (err error) {
 	if a.intake, err = distributor.New(a.queue, c.Intake); err != nil {
 		return err
 	}
-	a.intake.Stored = func(b *sluice.Batch) { a.show(tap.In, b) }
+	a.intake.Stored = func(b *sluice.Batch) { a.tap.Show(tap.In, b) }
 	return nil
 }
 
@@ -183,20 +184,10 @@ func (a *App) handler() analyzer.Handler {
 	return analyzer.HandlerFunc(func(ctx context.Context, b *sluice.Batch) error {
 		err := h.Handle(ctx, b)
 		if err == nil {
-			a.show(tap.Done, b)
+			a.tap.Show(tap.Done, b)
 		}
 		return err
 	})
-}
-
-// show offers a batch to those who look at live records. It is unpacked for that only where somebody does.
-func (a *App) show(edge string, b *sluice.Batch) {
-	if !a.tap.Listened(edge) {
-		return
-	}
-	if lines, err := b.Lines(); err == nil {
-		a.tap.Offer(edge, lines)
-	}
 }
 
 // work builds the handler that is configured.
@@ -229,6 +220,10 @@ func (a *App) rooms() api.Rooms {
 		r.Queue, r.Results = a.queue, a.results
 	}
 	r.SLO, r.Waits = a.slo, a.report
+	if u, err := url.Parse(a.o.Config.Distributor); err == nil && a.remote != nil {
+		u.User = nil // who may see it need not know that
+		r.Upstream = u.String()
+	}
 	if a.tuner != nil {
 		r.Tuner = a.tuner
 	}

@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,9 +11,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,6 +30,12 @@ import (
 // Version is what this program calls itself. Releases set it when they are linked.
 var Version = "dev"
 
+// Commit is what was built, where whoever linked it has set it; Go itself knows it only in a clone.
+var Commit = ""
+
+// Built is the date of the build, where whoever linked it has set it.
+var Built = ""
+
 // Exit codes.
 const (
 	exitOK      = 0
@@ -37,8 +47,11 @@ const (
 // errSilent makes Main return exitFailed without a further word.
 var errSilent = errors.New("")
 
-// usageError is a mistake in what was typed.
-type usageError struct{ error }
+// usageError is a mistake in what was typed, for a command; nil is the one that ran.
+type usageError struct {
+	cmd *cobra.Command
+	error
+}
 
 // Main runs one command and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -49,14 +62,17 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	switch _, usage := errors.AsType[usageError](err); {
+	cmd, err := root.ExecuteContextC(ctx)
+	switch mistake, usage := errors.AsType[usageError](err); {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errSilent):
 		return exitFailed
-	case usage || strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(stderr, "sluice: %v\nTry \"sluice --help\".\n", err)
+	case usage:
+		if mistake.cmd != nil {
+			cmd = mistake.cmd
+		}
+		fmt.Fprintf(stderr, "sluice: %v\n%s\n", err, seeHelp(cmd))
 		return exitUsage
 	default:
 		fmt.Fprintf(stderr, "sluice: %v\n", err)
@@ -93,26 +109,41 @@ func untilInterrupted(stderr io.Writer) (context.Context, func()) {
 }
 
 func newRoot() *cobra.Command {
+	cobra.EnableCommandSorting = false // what is needed first stands first
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Takes logs in, keeps them safe until they are analyzed, and runs as many analyzers as the backlog needs",
 		Long: `Sluice takes logs in, keeps them safe on disk until they are analyzed, and runs exactly as
-many analyzers as the backlog needs.
-
-  sluice run                                      everything in one process, on :8000
+many analyzers as the backlog needs.`,
+		Example: `  sluice run                                      everything in one process, on :8000
   curl --data-binary @app.log localhost:8000/v1/records
   sluice top                                      watch it
   sluice decisions                                why the pool has the size it has
   sluice demo autoscaling                         see it work, in a minute`,
+		Version: version(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{cmd, unknownCommand(cmd, args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{withSuggestion(cmd, err)} })
-	root.AddCommand(
-		runCommand(), distributorCommand(), analyzeCommand(), emitCommand(), demoCommand(), simulateCommand(), tuneCommand(),
-		statsCommand(), topCommand(), doctorCommand(), decisionsCommand(), leagueCommand(), deadCommand(), scaleCommand(), configCommand(), versionCommand(),
-	)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, withSuggestion(cmd, err)} })
+	root.SetUsageFunc(usage)
+	root.SetVersionTemplate(about() + "\n")
+	root.SetHelpCommand(helpCommand())
+	root.AddGroup(commandGroups...)
+	root.AddCommand(in(groupRun, runCommand(), emitCommand(), distributorCommand(), analyzeCommand())...)
+	root.AddCommand(in(groupLook, topCommand(), statsCommand(), decisionsCommand(), leagueCommand(), doctorCommand(), configCommand())...)
+	root.AddCommand(in(groupSteer, scaleCommand(), deadCommand())...)
+	root.AddCommand(in(groupPlan, demoCommand(), simulateCommand(), tuneCommand())...)
+	root.AddCommand(versionCommand())
+	addExamples(root, "")
+
 	return root
 }
 
@@ -135,7 +166,7 @@ func withSuggestion(cmd *cobra.Command, err error) error {
 // noArgs and the like refuse wrong numbers of arguments as mistakes of usage.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
+		return usageError{cmd, err}
 	}
 	return nil
 }
@@ -143,7 +174,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
+			return usageError{nil, fmt.Errorf("%s: %w", cmd.CommandPath(), err)}
 		}
 		return nil
 	}
@@ -153,7 +184,7 @@ func exactly(n int) cobra.PositionalArgs {
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usageError{fmt.Errorf("%s: unknown command %q", cmd.CommandPath(), args[0])}
+			return usageError{cmd, unknownCommand(cmd, args[0])}
 		}
 		return cmd.Help()
 	}}
@@ -165,7 +196,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func load(l *config.Loader) (*config.Config, error) {
 	c, err := l.Load(os.Environ())
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{nil, err}
 	}
 	return c, nil
 }
@@ -175,6 +206,9 @@ func settings(cmd *cobra.Command, run func(cmd *cobra.Command, args []string, c 
 	l := config.NewLoader(groups...)
 	l.AddFlags(cmd.Flags())
 	cmd.Flags().SortFlags = false
+	if slices.Contains(groups, config.Ask) && !slices.Contains(groups, config.Server) {
+		cmd.Flags().MarkHidden("distributor") // says the same as --server, and is taken still
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := load(l)
 		if err != nil {
@@ -185,6 +219,9 @@ func settings(cmd *cobra.Command, run func(cmd *cobra.Command, args []string, c 
 	return cmd
 }
 
+// defaultsTo says in the help of a command what a setting is there, where that is not the default of all.
+func defaultsTo(cmd *cobra.Command, flag, text string) { cmd.Flags().Lookup(flag).DefValue = text }
+
 // logger writes text to a terminal and JSON elsewhere, unless told otherwise.
 func logger(w io.Writer, c *config.Config) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.LogLevel}
@@ -194,17 +231,19 @@ func logger(w io.Writer, c *config.Config) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal is asked of what is written to and of what is read from.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// client talks to the distributor that the configuration names. A bad URL is a mistake of usage.
+// client asks the process that the configuration names, or the one that an answer names in its place. A bad URL is a mistake of usage.
 func client(c *config.Config) (*remote.Client, error) {
-	cl, err := remote.NewClient(c.Distributor)
+	cl, err := remote.NewClient(c.Server)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{nil, err}
 	}
+	cl.Follow = true
 	cl.Token, err = token(c)
 	return cl, err
 }
@@ -229,10 +268,40 @@ func printJSON(w io.Writer, v any) error {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		fmt.Fprintln(cmd.OutOrStdout(), "sluice", version())
-		return nil
-	}}
+	cmd := &cobra.Command{Use: "version", Short: "Print the version, the commit and the Go that it was built with", Args: noArgs, Example: "  sluice version\n  sluice --version",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), about())
+			return err
+		}}
+	return cmd
+}
+
+// about is the version with all that is known of the build, on one line.
+func about() string {
+	parts := []string{"sluice " + version()}
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		set := map[string]string{}
+		for _, s := range info.Settings {
+			set[s.Key] = s.Value
+		}
+		if commit := cmp.Or(set["vcs.revision"], Commit); commit != "" {
+			text := "commit " + commit[:min(12, len(commit))]
+			if at, err := time.Parse(time.RFC3339, set["vcs.time"]); err == nil {
+				text += " of " + at.UTC().Format(time.DateOnly)
+			}
+			if set["vcs.modified"] == "true" {
+				text += " with changes"
+			}
+			parts = append(parts, text)
+		} else {
+			parts = append(parts, "commit unknown")
+		}
+	}
+	if Built != "" {
+		parts = append(parts, "built "+Built)
+	}
+	return strings.Join(append(parts, runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH), ", ")
 }
 
 func version() string {

@@ -1,18 +1,24 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func deadCommand() *cobra.Command {
@@ -41,7 +47,7 @@ func deadList() *cobra.Command {
 			return printJSON(cmd.OutOrStdout(), answer)
 		}
 		return printDead(cmd.OutOrStdout(), answer.Dead)
-	}, config.Client)
+	}, config.Client, config.Ask)
 }
 
 func printDead(w io.Writer, letters []queue.DeadLetter) error {
@@ -50,7 +56,7 @@ func printDead(w io.Writer, letters []queue.DeadLetter) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tTIME\tRECORDS\tATTEMPTS\tREASON")
+	fmt.Fprintf(t, "ID\tTIME (%s)\tRECORDS\tATTEMPTS\tREASON\n", zone(letters[0].Time))
 	for _, l := range letters {
 		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%s\n", l.ID, l.Time.Local().Format(time.DateTime), l.Records, l.Attempts, l.Reason)
 	}
@@ -80,17 +86,17 @@ func deadShow() *cobra.Command {
 			return printJSON(w, letter)
 		}
 		fmt.Fprintf(w, "dead letter %d, given up %s after %d attempts\nreason: %s\nbatch:  %s\n\n",
-			letter.ID, letter.Time.Local().Format(time.DateTime), letter.Attempts, letter.Reason, letter.Batch)
+			letter.ID, letter.Time.Local().Format(dateTimeZone), letter.Attempts, letter.Reason, letter.Batch)
 		for _, r := range letter.Records {
 			fmt.Fprintf(w, "%s\n", r)
 		}
 		return nil
-	}, config.Client)
+	}, config.Client, config.Ask)
 }
 
 func deadID(text string) (string, error) {
 	if _, err := strconv.ParseUint(text, 10, 64); err != nil {
-		return "", usageError{fmt.Errorf("dead letter %q, want a whole number; \"sluice dead ls\" lists them", text)}
+		return "", usageError{nil, fmt.Errorf("dead letter %q, want a whole number; \"sluice dead ls\" lists them", text)}
 	}
 	return text, nil
 }
@@ -99,9 +105,13 @@ func deadID(text string) (string, error) {
 func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 	cmd := &cobra.Command{Use: verb + " [ID ...]", Short: short}
 	all := cmd.Flags().Bool("all", false, "all of them")
+	yes := new(bool)
+	if verb == "drop" {
+		yes = cmd.Flags().BoolP("yes", "y", false, "do not ask before all are deleted")
+	}
 	return settings(cmd, func(cmd *cobra.Command, args []string, c *config.Config) error {
 		if *all == (len(args) > 0) {
-			return usageError{fmt.Errorf("dead %s: name the IDs, or give --all", verb)}
+			return usageError{nil, fmt.Errorf("dead %s: name the IDs, or give --all", verb)}
 		}
 		var paths []string
 		for _, arg := range args {
@@ -118,6 +128,11 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if *all && verb == "drop" && !*yes {
+			if err := confirmDrop(cmd, cl); err != nil {
+				return err
+			}
+		}
 		total := 0
 		for _, path := range paths {
 			var answer struct {
@@ -133,5 +148,71 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", words.Plural(total, "dead letter", "dead letters"), done)
 		return nil
-	}, config.Client)
+	}, config.Client, config.Ask)
+}
+
+// dateTimeZone is how a moment is written that stands alone.
+const dateTimeZone = time.DateTime + " MST"
+
+// timeZone is how a time of today is written that stands alone.
+const timeZone = time.TimeOnly + " MST"
+
+// zone names the zone in which times are written.
+func zone(t time.Time) string { return t.Local().Format("MST") }
+
+// mostKinds is how many kinds of errors are named before everything is deleted.
+const mostKinds = 10
+
+// confirmDrop says what would be deleted and asks on a terminal; elsewhere nobody can be asked.
+func confirmDrop(cmd *cobra.Command, cl *remote.Client) error {
+	var found struct {
+		Groups    []api.DeadGroup `json:"groups"`
+		Truncated bool            `json:"truncated"`
+	}
+	if err := cl.Call(cmd.Context(), "GET", "/v1/dead/groups", nil, &found); err != nil {
+		return err
+	}
+	letters, records := 0, 0
+	for _, g := range found.Groups {
+		letters, records = letters+g.Letters, records+g.Records
+	}
+	if letters == 0 {
+		return nil
+	}
+	what := words.Plural(letters, "dead letter", "dead letters") + " with " + words.Plural(records, "record", "records")
+	if found.Truncated {
+		what = "more than " + what
+	}
+	if !isTerminal(cmd.InOrStdin()) {
+		return usageError{cmd, fmt.Errorf("dead drop --all would delete %s for good; say --yes to delete them, or \"sluice dead retry --all\" to try them again", what)}
+	}
+	w := cmd.ErrOrStderr()
+	fmt.Fprintf(w, "This deletes %s for good:\n", what)
+	for i, g := range found.Groups {
+		if i == mostKinds {
+			fmt.Fprintf(w, "  and %s\n", words.Plural(len(found.Groups)-mostKinds, "other kind of error", "other kinds of errors"))
+			break
+		}
+		fmt.Fprintf(w, "  %s  %s\n", words.Plural(g.Records, "record", "records"), printable(g.Kind))
+	}
+	fmt.Fprint(w, "Delete them? [y/N] ")
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	if answer = strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}
+
+// printable is a text of others without what would change the terminal, and not longer than a line.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+	if len(text) > 100 {
+		text = strings.ToValidUTF8(text[:100], "") + "…"
+	}
+	return text
 }

@@ -32,7 +32,7 @@ for another outcome; without it, that of the newest.`
 	actions := cmd.Flags().Bool("actions", false, "only those that changed the size")
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		if *limit < 0 {
-			return usageError{fmt.Errorf("--limit is %d, want at least 0", *limit)}
+			return usageError{nil, fmt.Errorf("--limit is %d, want at least 0", *limit)}
 		}
 		cl, err := client(c)
 		if err != nil {
@@ -77,7 +77,7 @@ for another outcome; without it, that of the newest.`
 			fmt.Fprintln(cmd.OutOrStdout())
 		}
 		return printDecisions(cmd.OutOrStdout(), rows, *explain)
-	}, config.Client)
+	}, config.Client, config.Ask)
 }
 
 // queueProblem says before a diagnosis that the queue takes nothing: then the size is not what is wrong.
@@ -110,7 +110,7 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 	}
 	var details []string
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TIME\tDEPTH\tSIZE\tACTION\tREASON")
+	fmt.Fprintf(t, "TIME (%s)\tDEPTH\tSIZE\tACTION\tREASON\n", zone(rows[0].Time))
 	for i, d := range rows {
 		depth := "unknown"
 		if d.DepthKnown {
@@ -128,7 +128,7 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 			}
 		} else if i == len(rows)-1 && len(details) > 0 {
 			t.Flush()
-			fmt.Fprintf(w, "\nThe newest, at %s:\n", d.Time.Local().Format(time.TimeOnly))
+			fmt.Fprintf(w, "\nThe newest, at %s:\n", d.Time.Local().Format(timeZone))
 			for _, line := range details {
 				fmt.Fprintf(w, "  %s\n", line)
 			}

@@ -26,7 +26,7 @@ func demoAutoscalingCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "autoscaling", Short: "Watch a pool grow under load and shrink after it", Args: noArgs}
 	cmd.Long = cmd.Short + `.
 
-It starts what it needs in this process and in a temporary folder. With --distributor, it uses a distributor that runs already,
+It starts what it needs in this process and in a temporary folder. With --server, it uses one that runs already,
 with the analyzers and the autoscaler that it has; then the settings of the autoscaler below are not used.
 
 So that a minute shows everything, checks are a 60th of the duration apart and the cooldown is a 20th of it, unless they or a
@@ -35,20 +35,20 @@ preset are given.
 It ends with an account of every record, and fails if that does not add up.`
 	cmd.Example = `  sluice demo autoscaling
   sluice demo autoscaling --duration 20s --max-size 6
-  sluice demo autoscaling --distributor http://127.0.0.1:8000`
+  sluice demo autoscaling --server http://127.0.0.1:8000`
 	var o demo.AutoscalingOptions
 	duration := demoDuration(cmd, "60s", "about how long it takes; longer where the autoscaler's settings need it")
 	cmd.Flags().IntVar(&o.Emitters, "emitters", 10, "emitters sending at once")
 	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "records a second of all emitters; 0 is a little less than the largest pool can take")
-	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) (err error) {
+	settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) (err error) {
 		if o.Duration, err = duration(); err != nil {
 			return err
 		}
 		if o.Emitters < 1 || o.Emitters > 10000 || !(o.Rate >= 0) {
-			return usageError{fmt.Errorf("--emitters is %d, want 1 to 10000, and --rate is %v, want at least 0", o.Emitters, o.Rate)}
+			return usageError{nil, fmt.Errorf("--emitters is %d, want 1 to 10000, and --rate is %v, want at least 0", o.Emitters, o.Rate)}
 		}
-		if !isDefault(c, "distributor") {
-			o.Distributor = c.Distributor
+		if c.ServerNamed {
+			o.Distributor = c.Server
 			if o.Token, err = token(c); err != nil {
 				return err
 			}
@@ -64,7 +64,11 @@ It ends with an account of every record, and fails if that does not add up.`
 		}
 		o.Options = demoOptions(cmd, c, c.JSON)
 		return accounted(cmd, c.JSON)(demo.Autoscaling(cmd.Context(), o))
-	}, config.Client, config.Autoscaler)
+	}, config.Client, config.Ask, config.Autoscaler)
+	defaultsTo(cmd, "check-interval", "a 60th of --duration")
+	defaultsTo(cmd, "cooldown", "a 20th of --duration")
+	defaultsTo(cmd, "server", "one of its own")
+	return cmd
 }
 
 func demoFailureCommand() *cobra.Command {
@@ -85,10 +89,10 @@ emitters send. It ends with an account of every record, and fails if that does n
 		o.KillEvery, errs[1] = positive("kill-every", *every, 10*time.Millisecond)
 		o.Lease, errs[2] = positive("lease", *lease, 100*time.Millisecond)
 		if err := errors.Join(errs[:]...); err != nil {
-			return usageError{err}
+			return usageError{nil, err}
 		}
 		if o.Processes < 1 || o.Processes > 100 {
-			return usageError{fmt.Errorf("--processes is %d, want 1 to 100", o.Processes)}
+			return usageError{nil, fmt.Errorf("--processes is %d, want 1 to 100", o.Processes)}
 		}
 		self, err := os.Executable()
 		if err != nil {
@@ -124,7 +128,7 @@ func demoDuration(cmd *cobra.Command, value, doc string) func() (time.Duration, 
 	return func() (time.Duration, error) {
 		d, err := positive("duration", *text, time.Second)
 		if err != nil {
-			return 0, usageError{err}
+			return 0, usageError{nil, err}
 		}
 		return d, nil
 	}

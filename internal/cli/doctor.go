@@ -18,11 +18,8 @@ func doctorCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 It takes the flags, the environment and the file of sluice run, and looks at: the configuration, the data folder, its disk (space, inodes, how long a
-sync takes), file handles, memory, the clock, the port, and the distributor where --distributor names one. It changes nothing. The exit code is 1 if
-there is a problem, and 0 with warnings.
-
-  sluice doctor --config /etc/sluice/sluice.yaml
-  sluice doctor --data /var/lib/sluice --distributor http://logs:8000 --json`
+sync takes), file handles, memory, the clock, the port, and the process that --server names. It changes nothing. The exit code is 1 if there is a
+problem, and 0 with warnings.`
 	l := config.NewLoader(config.Groups()...)
 	l.AddFlags(cmd.Flags())
 	cmd.Flags().SortFlags = false
@@ -31,12 +28,12 @@ there is a problem, and 0 with warnings.
 		if wrong != nil {
 			var err error
 			if c, err = fallback(cmd); err != nil {
-				return usageError{wrong}
+				return usageError{nil, wrong}
 			}
 		}
 		o := doctor.Options{Version: version(), File: c.File, ConfigErr: wrong, Dir: c.Queue.Dir, Listen: c.Listen, Needs: needs(c)}
-		if !isDefault(c, "distributor") {
-			o.Distributor = c.Distributor
+		if c.ServerNamed {
+			o.Distributor = c.Server
 			var err error
 			if o.Token, err = token(c); err != nil {
 				return err
@@ -62,7 +59,7 @@ func fallback(cmd *cobra.Command) (*config.Config, error) {
 	l := config.NewLoader(config.Groups()...)
 	flags := (&cobra.Command{}).Flags()
 	l.AddFlags(flags)
-	for _, name := range []string{"data", "listen", "distributor", "json"} {
+	for _, name := range []string{"data", "listen", "server", "distributor", "json"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			if err := flags.Set(name, f.Value.String()); err != nil {
 				return nil, err

@@ -61,17 +61,17 @@ Profiles:
 	fl.StringVar(&f.runID, "run-id", "", "the emitters' IDs are RUN-1, RUN-2, ... (default: random)")
 	fl.BoolVar(&f.verify, "verify", false, "afterwards say what became of every record")
 	fl.StringVar(&f.limit, "verify-timeout", "5m", "how long --verify waits for the last record")
-	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error { return emit(cmd, c, f) }, config.Client)
+	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error { return emit(cmd, c, f) }, config.Client, config.Ask)
 }
 
 func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 	o, err := f.poolOptions()
 	if err != nil {
-		return usageError{err}
+		return usageError{nil, err}
 	}
 	limit, err := config.ParseDuration(f.limit)
 	if err != nil {
-		return usageError{fmt.Errorf("--verify-timeout %q: %w", f.limit, err)}
+		return usageError{nil, fmt.Errorf("--verify-timeout %q: %w", f.limit, err)}
 	}
 	if o.Replay != nil {
 		defer o.Replay.Close()
@@ -81,15 +81,19 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 	if err != nil {
 		return err
 	}
-	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer})
+	to, err := whoIngests(cmd.Context(), c)
 	if err != nil {
-		return usageError{err}
+		return err
+	}
+	cl, err := emitter.NewClient(to, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer})
+	if err != nil {
+		return usageError{nil, err}
 	}
 	defer cl.Close()
 	before, beforeErr := cl.ServerStats(cmd.Context()) // of use only where records can't be followed
 	pool, err := emitter.NewPool(cl, o)
 	if err != nil {
-		return usageError{err}
+		return usageError{nil, err}
 	}
 	progress := newProgress(cmd.ErrOrStderr())
 	stop := progress.every(time.Second, func() string { return emitter.ProgressLine(pool.Stats()) })
@@ -133,6 +137,21 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 		err = errSilent
 	}
 	return err
+}
+
+// whoIngests is the URL of the distributor: the process that was named, or the one that it works for.
+func whoIngests(ctx context.Context, c *config.Config) (string, error) {
+	if !c.ServerNamed {
+		return c.Server, nil
+	}
+	cl, err := client(c)
+	if err != nil {
+		return "", err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // one that does not answer now is waited for by who sends
+	defer cancel()
+	return cl.Where(ctx, "/v1/dead?limit=1"), nil
 }
 
 // poolOptions reads the flags; all mistakes are told at once.

@@ -35,10 +35,10 @@ changed while it runs, the scores begin anew.`
 			return show()
 		}
 		if *interval <= 0 {
-			return usageError{fmt.Errorf("--interval is %v, want more than 0", *interval)}
+			return usageError{nil, fmt.Errorf("--interval is %v, want more than 0", *interval)}
 		}
 		return watchLoop(cmd, *interval, show)
-	}, config.Client)
+	}, config.Client, config.Ask)
 }
 
 func showLeague(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool) error {
@@ -58,7 +58,7 @@ func printLeague(w io.Writer, st league.Standing) error {
 		return err
 	}
 	fmt.Fprintf(w, "since %s, SLO %s; an analyzer does %s records/s\n",
-		st.Since.Local().Format(time.DateTime), lasting(st.SLO), words.Number(st.Rate))
+		st.Since.Local().Format(dateTimeZone), lasting(st.SLO), words.Number(st.Rate))
 	if st.SinceWhy != "" {
 		fmt.Fprint(w, wrapped("begun anew then, "+st.SinceWhy))
 	}

@@ -30,6 +30,7 @@ func analyzeCommand() *cobra.Command {
 The pool has an address of its own for statistics, decisions and metrics: --listen, by default 127.0.0.1:8001, or any free
 port where that one is taken.`
 	settings(cmd, process(app.Analyze), config.Client, config.Server, config.Analyzer, config.Autoscaler, config.Policy)
+	defaultsTo(cmd, "listen", analyzeListen)
 	return cmd
 }
 
@@ -78,7 +79,7 @@ func welcome(w io.Writer, role app.Role, address, base string) {
 	if role != app.Analyze {
 		fmt.Fprintf(w, "  send:  curl --data-binary @app.log %s/v1/records\n", url)
 	}
-	fmt.Fprintf(w, "  look:  %s/ in a browser, or sluice top --distributor %s\n  why:   sluice decisions --distributor %s\n  stop:  Ctrl-C\n", url, url, url)
+	fmt.Fprintf(w, "  look:  %s/ in a browser, or sluice top --server %s\n  why:   sluice decisions --server %s\n  stop:  Ctrl-C\n", url, url, url)
 }
 
 // isDefault says whether nobody has set a setting.

@@ -20,11 +20,11 @@ func scaleCommand() *cobra.Command {
 	scaleAct(force, func(args []string) (any, error) {
 		size, err := strconv.Atoi(args[0])
 		if err != nil || size < 0 {
-			return nil, usageError{fmt.Errorf("size %q, want a whole number of at least 0", args[0])}
+			return nil, usageError{nil, fmt.Errorf("size %q, want a whole number of at least 0", args[0])}
 		}
 		d, err := config.ParseDuration(*duration)
 		if err != nil || d <= 0 {
-			return nil, usageError{fmt.Errorf("--for %q, want a time like 10m", *duration)}
+			return nil, usageError{nil, fmt.Errorf("--for %q, want a time like 10m", *duration)}
 		}
 		return api.ForceRequest{Size: &size, Seconds: d.Seconds()}, nil
 	})
@@ -56,11 +56,11 @@ func scaleAct(cmd *cobra.Command, body func(args []string) (any, error)) *cobra.
 		switch {
 		case !st.ForcedUntil.IsZero():
 			size += " -> " + strconv.Itoa(st.ForcedSize)
-			state = fmt.Sprintf("forced to %d until %s", st.ForcedSize, st.ForcedUntil.Local().Format("15:04:05"))
+			state = fmt.Sprintf("forced to %d until %s", st.ForcedSize, st.ForcedUntil.Local().Format(timeZone))
 		case st.Paused:
 			state = "paused"
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "autoscaler %s; size %s in %d..%d\n", state, size, st.MinSize, st.MaxSize)
 		return nil
-	}, config.Client)
+	}, config.Client, config.Ask)
 }

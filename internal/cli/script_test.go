@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts under testdata/script. Beside the usual commands they know
 //
-//	serve NAME ARGS...   start a server (run, distributor or analyze) on a free port; its URL is in $NAME
+//	serve NAME ARGS...   start a server (run, distributor or analyze) on a free port; its URL is in $NAME, its address in ${NAME}_ADDRESS
 //	stop NAME            ask it to stop, and want it to end cleanly
 //	post URL TYPE FILE   send a file as the body of a POST; status and answer go to stdout
 //	get URL              the same for GET
@@ -126,6 +126,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		if m := readyLine.FindSubmatch(text); m != nil {
 			ts.Setenv(name, "http://"+string(m[1]))
+			ts.Setenv(name+"_ADDRESS", string(m[1]))
 			return true
 		}
 		select {

@@ -188,14 +188,14 @@ func (f *simulateFlags) simulation(cmd *cobra.Command) (*simulation, error) {
 	note(err)
 	if len(errs) > 0 {
 		// Without reading a trace that may be long, or come from a pipe.
-		return nil, usageError{inFlagNames(errors.Join(errs...))}
+		return nil, usageError{nil, inFlagNames(errors.Join(errs...))}
 	}
 	if s.trace, err = readTrace(cmd, f.trace, f.timeFormat); err != nil {
 		return nil, err
 	}
 	s.options = variant(s.options, s.trace.Seconds())
 	if err := s.options.Validate(); err != nil {
-		return nil, usageError{inFlagNames(err)}
+		return nil, usageError{nil, inFlagNames(err)}
 	}
 	return s, nil
 }

@@ -87,10 +87,10 @@ func checkTimeFormat(text string) error {
 // traceError names the flag that is to blame.
 func traceError(name string, err error) error {
 	if about, ok := strings.CutPrefix(err.Error(), "a time format"); ok {
-		return usageError{errors.New("--time-format" + about)}
+		return usageError{nil, errors.New("--time-format" + about)}
 	}
 	text := strings.TrimPrefix(err.Error(), "simulate: read trace: ")
-	return usageError{fmt.Errorf("--trace %s: %s", name, strings.TrimPrefix(text, "simulate: "))}
+	return usageError{nil, fmt.Errorf("--trace %s: %s", name, strings.TrimPrefix(text, "simulate: "))}
 }
 
 func readingLine(name string, p *traces.Progress) string {

@@ -31,10 +31,10 @@ func statsCommand() *cobra.Command {
 			return show()
 		}
 		if *interval <= 0 {
-			return usageError{fmt.Errorf("--interval is %v, want more than 0", *interval)}
+			return usageError{nil, fmt.Errorf("--interval is %v, want more than 0", *interval)}
 		}
 		return watchLoop(cmd, *interval, show)
-	}, config.Client)
+	}, config.Client, config.Ask)
 }
 
 // watchLoop shows something until interrupted. A distributor that is down is said once, and waited for.

@@ -16,29 +16,25 @@ func topCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "top", Short: "Watch it in the terminal: is it keeping up, what is wrong, how many analyzers and why", Args: noArgs}
 	cmd.Long = cmd.Short + `.
 
-Keys: q leaves, s sorts, z zooms, ? shows all. A distributor that is away is looked for until it is back. NO_COLOR is respected.
-
-  sluice top                    on this machine
-  sluice top --once             one frame, as plain text
-  sluice top --once --json      the same for programs`
+Keys: q leaves, s sorts, z zooms, ? shows all. A distributor that is away is looked for until it is back. NO_COLOR is respected.`
 	once := cmd.Flags().Bool("once", false, "print one frame as plain text, or with --json what is in it, and end")
 	interval := cmd.Flags().Duration("interval", time.Second, "time between two looks")
 	return settings(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		if *interval < 100*time.Millisecond {
-			return usageError{fmt.Errorf("--interval is %v, want at least 100ms", *interval)}
+			return usageError{nil, fmt.Errorf("--interval is %v, want at least 100ms", *interval)}
 		}
 		if c.JSON && !*once {
-			return usageError{errors.New("--json wants --once: a screen is for people")}
+			return usageError{nil, errors.New("--json wants --once: a screen is for people")}
 		}
 		cl, err := client(c)
 		if err != nil {
 			return err
 		}
 		defer cl.Close()
-		o := top.Options{Address: c.Distributor, Interval: *interval, Color: os.Getenv("NO_COLOR") == ""}
+		o := top.Options{Address: c.Server, Interval: *interval, Color: os.Getenv("NO_COLOR") == ""}
 		if !*once {
 			if !isTerminal(cmd.OutOrStdout()) {
-				return usageError{errors.New("top draws on a terminal, and this is none; --once prints one frame, --once --json for programs")}
+				return usageError{nil, errors.New("top draws on a terminal, and this is none; --once prints one frame, --once --json for programs")}
 			}
 			return top.Run(cmd.Context(), cl, o, cmd.InOrStdin(), cmd.OutOrStdout())
 		}
@@ -51,5 +47,5 @@ Keys: q leaves, s sorts, z zooms, ? shows all. A distributor that is away is loo
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), s.Frame(top.View{Now: time.Now(), Width: columns(cmd.OutOrStdout())}))
 		return err
-	}, config.Client)
+	}, config.Client, config.Ask)
 }

@@ -129,13 +129,13 @@ func (f *tuneFlags) tuning(cmd *cobra.Command) (*tuning, error) {
 		errs = append(errs, fmt.Errorf("--held-out is %v, want at most 90", &f.heldOut))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, usageError{inFlagNames(err)}
+		return nil, usageError{nil, inFlagNames(err)}
 	}
 	if t.trace, err = readTrace(cmd, f.trace, f.timeFormat); err != nil {
 		return nil, err
 	}
 	if t.trace.Records() == 0 {
-		return nil, usageError{fmt.Errorf("--trace %s has no records, want some to tune for", f.trace)}
+		return nil, usageError{nil, fmt.Errorf("--trace %s has no records, want some to tune for", f.trace)}
 	}
 	t.foundOn, err = t.options.FoundOn(t.trace.Trace)
 	return t, err

@@ -18,6 +18,7 @@ type Group string
 const (
 	Common     Group = "common"     // the configuration file and the log
 	Client     Group = "client"     // talking to a distributor
+	Ask        Group = "ask"        // asking a process that runs
 	Server     Group = "server"     // being one
 	Queue      Group = "queue"      // the embedded queue
 	Intake     Group = "intake"     // taking records in
@@ -28,7 +29,7 @@ const (
 
 // Groups lists all groups.
 func Groups() []Group {
-	return []Group{Common, Client, Server, Queue, Intake, Analyzer, Autoscaler, Policy}
+	return []Group{Common, Client, Ask, Server, Queue, Intake, Analyzer, Autoscaler, Policy}
 }
 
 // Formats of the log.
@@ -55,6 +56,8 @@ type Config struct {
 	TokenFile string     // file of bearer tokens, to ask for and to send; empty for none
 
 	Distributor string // URL of the distributor, without a slash at the end
+	Server      string // URL of the process to ask, without a slash at the end; see ServerNamed
+	ServerNamed bool   // Server was named, as server or as distributor, and does not merely follow from Listen or the defaults
 	JSON        bool   // print JSON for programs instead of text for people
 
 	Listen             string // address to serve HTTP on
@@ -113,8 +116,8 @@ const ledgerSize = 8640
 func bare() *Config {
 	c := &Config{
 		LogLevel: slog.LevelInfo, LogFormat: LogAuto,
-		Distributor: "http://127.0.0.1:8000",
-		Listen:      ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
+		Distributor: "http://127.0.0.1:8000", Server: "http://127.0.0.1:8000",
+		Listen: ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
 		Queue: disk.Options{Dir: "./sluice-data"}, HistoryDays: 14,
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],

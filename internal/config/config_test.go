@@ -126,7 +126,7 @@ func TestTheSLOOfACommandWithoutAPolicy(t *testing.T) {
 
 func TestEverySettingFromEverySource(t *testing.T) {
 	values := map[string]string{
-		"distributor": "https://logs.example:8443/sluice", "listen": "127.0.0.1:0", "log-level": "debug", "log-format": "json", "data": "/tmp/x y",
+		"distributor": "https://logs.example:8443/sluice", "server": "http://logs.example:8001", "listen": "127.0.0.1:0", "log-level": "debug", "log-format": "json", "data": "/tmp/x y",
 		"durability": "process", "handler": "sleep", "name": "a: #1", "faults": "true", "preset": "cost", "min-free-bytes": "1MiB",
 		"lease": "45s", "max-bytes": "1GB", "max-body-bytes": "3MiB", "max-record-bytes": "2KiB", "max-batch-bytes": "64KiB",
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,11 +38,14 @@ func (l *Loader) fill(c *Config) {
 	}
 }
 
+// FlagGroup is the annotation of a flag that names its group.
+const FlagGroup = "group"
+
 // AddFlags registers a flag for each setting. What their values mean is found out by Load, so that all mistakes are told at
 // once; parsing the flags refuses unknown flags only.
 func (l *Loader) AddFlags(flags *pflag.FlagSet) {
-	defaults := bare()
-	l.fill(defaults)
+	defaults := NewLoader(l.groups...).build(&input{}) // as they are for these groups
+	defaults.Policy.Name = PolicyAuto
 	for i := range table {
 		s := &table[i]
 		if !l.takes(s) {
@@ -53,6 +57,7 @@ func (l *Loader) AddFlags(flags *pflag.FlagSet) {
 			v.shape = f.shape
 		}
 		flag := flags.VarPF(v, s.name, "", s.sentence(f))
+		flag.Annotations = map[string][]string{FlagGroup: {string(s.group)}}
 		if f.kind == isBool {
 			flag.NoOptDefVal = "true"
 		}
@@ -114,6 +119,16 @@ type given struct {
 	source string // for people: "flag --min-size"
 }
 
+// rank orders the sources, the strongest highest.
+func (g given) rank() int {
+	for i, kind := range []string{"file ", "environment ", "flag "} {
+		if strings.HasPrefix(g.source, kind) {
+			return i
+		}
+	}
+	return -1
+}
+
 // input collects what the sources say.
 type input struct {
 	given    map[string]given  // by the setting's name, from the strongest source so far
@@ -124,6 +139,13 @@ type input struct {
 
 func (in *input) problem(format string, args ...any) {
 	in.problems = append(in.problems, fmt.Errorf(format, args...))
+}
+
+func (in *input) derive(name, from string) {
+	if in.derived == nil {
+		in.derived = make(map[string]string)
+	}
+	in.derived[name] = from
 }
 
 // give takes a value if it is well-formed.
@@ -153,6 +175,7 @@ func (l *Loader) build(in *input) *Config {
 	_, c.Policy.SLOGiven = in.given["slo"]
 	l.fill(c)
 	l.choosePolicy(c, in)
+	l.chooseServer(c, in)
 	c.settings = l.describe(c, in)
 
 	check := checker{in: in, c: c, settings: make(map[string]Setting), l: l}
@@ -186,8 +209,46 @@ func (l *Loader) choosePolicy(c *Config, in *input) {
 	_, preset := in.given["preset"]
 	if _, interval := in.given["check-interval"]; !preset && !interval {
 		c.Autoscale.CheckInterval = max(min(time.Second, p.SLO/10), leastCheck, c.Autoscale.ObserveTimeout)
-		in.derived = map[string]string{"check-interval": "policy " + p.Name}
+		in.derive("check-interval", "policy "+p.Name)
 	}
+}
+
+// chooseServer settles which process is asked: the one that is named, the stronger source first; else the one that listens where the
+// settings say, unless this process is it.
+func (l *Loader) chooseServer(c *Config, in *input) {
+	if !slices.Contains(l.groups, Ask) {
+		return
+	}
+	server, named := in.given["server"]
+	distributor, older := in.given["distributor"]
+	switch {
+	case named && (!older || server.rank() >= distributor.rank()):
+		c.ServerNamed = true
+	case older:
+		c.Server, c.ServerNamed = c.Distributor, true
+		in.derive("server", "distributor ("+distributor.source+")")
+	case !slices.Contains(l.groups, Server):
+		listen, ok := in.given["listen"]
+		if url := urlOf(listen.text, in.given["base-path"].text); ok && url != "" {
+			c.Server = url
+			in.derive("server", "listen ("+listen.source+")")
+		}
+	}
+}
+
+// urlOf is where a process on the same machine answers that listens at an address; empty where that does not say the port.
+func urlOf(listen, basePath string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return "http://" + net.JoinHostPort(host, port) + strings.TrimRight(basePath, "/")
 }
 
 // thresholdGiven names the first setting given that only the threshold policy reads, with its source; empty if there is none.
@@ -211,10 +272,10 @@ func (l *Loader) describe(c *Config, in *input) []Setting {
 			continue
 		}
 		source := "default"
-		if g, ok := in.given[s.name]; ok {
-			source = g.source
-		} else if by, ok := in.derived[s.name]; ok {
+		if by, ok := in.derived[s.name]; ok {
 			source = by
+		} else if g, ok := in.given[s.name]; ok {
+			source = g.source
 		} else if s.inPreset() {
 			source = "preset " + c.Preset
 		}

@@ -61,7 +61,7 @@ func TestMistakes(t *testing.T) {
 		{"settings of a rival for slo", sources{file: "policy_settings: target=2"},
 			`policy_settings is target=2 (file sluice.yaml:1), want nothing there for slo, which has settings of its own`},
 		{"unknown handler", sources{args: []string{"--handler=cuont"}},
-			`handler is "cuont" (flag --handler), want one of count, sleep, discard`},
+			`handler is "cuont" (flag --handler), want one of count, sleep, discard; did you mean "count"?`},
 		{"unknown policy", sources{args: []string{"--policy=hpaa"}},
 			`policy is "hpaa" (flag --policy), want one of auto, slo, threshold, backlog, celery, ds2, hpa, kpa, nomad, static; did you mean "hpa"?`},
 		{"unknown policy in the league", sources{args: []string{"--league=slo,thresold"}},

@@ -90,7 +90,7 @@ func PrintJSON(w io.Writer, settings []Setting) error {
 
 // groupTitles are the headings of the reference.
 var groupTitles = map[Group]string{
-	Common: "All commands", Client: "Talking to a distributor", Server: "Serving", Queue: "Queue", Intake: "Taking records in",
+	Common: "All commands", Client: "Talking to a distributor", Ask: "Asking a process that runs", Server: "Serving", Queue: "Queue", Intake: "Taking records in",
 	Analyzer: "Analyzers", Autoscaler: "Autoscaler", Policy: "Policy",
 }
 

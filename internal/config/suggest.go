@@ -26,12 +26,13 @@ func didYouMean(word string, known []string) string {
 	return `; did you mean "` + best + `"?`
 }
 
-// edits is the number of letters to insert, delete or change on the way from a to b.
+// edits is the number of letters to insert, delete, change or swap with the next one on the way from a to b.
 func edits(a, b string) int {
 	above := make([]int, len(b)+1) // distances of the beginning of a so far to each beginning of b
 	for j := range above {
 		above[j] = j
 	}
+	var aboveThat []int // the same, of the beginning that is a letter shorter
 	for i := range len(a) {
 		row := make([]int, len(b)+1)
 		row[0] = i + 1
@@ -42,8 +43,11 @@ func edits(a, b string) int {
 			} else {
 				row[j+1] = min(row[j+1], change+1)
 			}
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], aboveThat[j-1]+1)
+			}
 		}
-		above = row
+		aboveThat, above = above, row
 	}
 	return above[len(b)]
 }

@@ -80,6 +80,8 @@ var commonSettings = []setting{
 
 	{"distributor", Client, "address of the distributor to talk to",
 		func(c *Config) field { return server(&c.Distributor) }},
+	{"server", Ask, "address of the process to ask: run, distributor or analyze; unless given it is distributor, or follows from listen",
+		func(c *Config) field { return server(&c.Server) }},
 	{"json", Client, "print JSON, for programs",
 		func(c *Config) field { return truth(&c.JSON) }},
 }

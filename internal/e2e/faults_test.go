@@ -66,7 +66,7 @@ func TestARecordThatAlwaysFailsEndsInTheDeadLettersAndItsNeighboursAreDone(t *te
 			if st := server.settled(t); st.Accepted != 401 || st.Dead != 1 {
 				t.Errorf("after a retry: accepted %d, dead %d, want 401 and 1", st.Accepted, st.Dead)
 			}
-			must(t, "dead", "drop", "--all", "--distributor", server.url)
+			must(t, "dead", "drop", "--all", "--yes", "--distributor", server.url)
 			if st := server.settled(t); st.Accepted != 401 || st.Dead != 0 || st.Completed != 401 || st.Dropped != 1 {
 				t.Errorf("after the drop: accepted %d, dead %d, completed %d, dropped %d, want 401, 0, 401 and 1", st.Accepted, st.Dead, st.Completed, st.Dropped)
 			}

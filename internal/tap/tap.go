@@ -1,16 +1,13 @@
-// Package tap lets people look at live records where they pass: as they come in, and as they are done.
+// Package tap lets people look at records where they pass: as they are accepted, and as they are done.
 //
-// Looking is a sample. Each listener gets at most so many records a second, and is told how many it missed. While nobody listens, a record
-// costs one look at a counter.
+// The newest records of each place are kept, a few thousand in a few MiB, so that somebody who begins to look sees what has just passed
+// and can search it. [Tap.Show] copies a batch as it is, mostly packed, and unpacks nothing: what looking costs, the one who looks pays, in
+// a goroutine of its own. Where more passes than a bound, part of it is not copied, and a [Reader] counts it as skipped.
 package tap
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice"
@@ -24,183 +21,148 @@ const (
 )
 
 const (
-	// MostRate is how many records a second a listener may ask for.
-	MostRate = 200
+	mostReaders = 50 // at once, of all places
 
-	mostListeners = 50
-	mostLine      = 16 << 10 // bytes of a record that are passed on
-	mostParsed    = 10       // records looked into, for each that may be passed on
+	// Of each place are kept:
+	keptRecords = 5000
+	keptBytes   = 8 << 20 // of lines, unpacked; the newest batch is kept whatever its size
+
+	// At most so many bytes of lines, unpacked, are copied in each window; the batch that crosses the bound is copied still. That is 32 MiB
+	// a second, and a memory copy of about a fifth of it, since most batches are packed.
+	window      = 100 * time.Millisecond
+	windowBytes = 3355443
 )
 
-// Query says what somebody wants to see.
-type Query struct {
-	Edge       string   // In, Done or Dead
-	Text       string   // only records whose JSON has this, in any case; empty for all
-	Severities []string // only these, in capitals; none for all
-	Rate       int      // records a second, 1 to MostRate
-}
-
-// Record is one record as it is passed on.
-type Record struct {
-	Time     time.Time       `json:"time"` // of the record; when it passed, where it has none
-	Edge     string          `json:"edge"`
-	Severity string          `json:"severity,omitempty"`
-	Service  string          `json:"service,omitempty"`
-	Body     string          `json:"body"`
-	Line     json.RawMessage `json:"line,omitempty"` // as it came; left out where it was cut
-	Cut      bool            `json:"cut,omitempty"`  // it was longer than is passed on
-}
-
-// Tap is where records pass. The zero Tap is ready to use, and so is a nil one, on which nobody listens.
+// Tap is where records pass. The zero Tap is ready to use, and so is a nil one, which keeps nothing.
 type Tap struct {
-	listening atomic.Int32
+	in, done, dead place
 
-	mu        sync.Mutex
-	listeners map[*Listener]struct{}
+	mu      sync.Mutex
+	readers map[*Reader]struct{}
 }
 
-// Listener gets records from its channel. It must be closed.
-type Listener struct {
-	Records <-chan Record
-	out     chan Record
-	q       Query
-	text    []byte // of the query, in small letters
-	skipped atomic.Int64
-
-	// Guarded by Tap.mu: what is left for this second.
-	second int64
-	pass   int
-	parse  int
+// place keeps the newest batches that passed.
+type place struct {
+	mu      sync.Mutex
+	first   int64 // number of the first record that passed
+	next    int64 // number of the next record; those not kept are counted too
+	kept    []entry
+	records int
+	bytes   int
+	began   time.Time // of the present window
+	copied  int       // bytes, in it
 }
 
-// Listen adds a listener, or returns nil where there are too many.
-func (t *Tap) Listen(q Query) *Listener {
-	q.Rate = min(max(q.Rate, 1), MostRate)
-	l := &Listener{q: q, text: bytes.ToLower([]byte(q.Text)), out: make(chan Record, q.Rate)}
-	l.Records = l.out
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.listeners) >= mostListeners {
-		return nil
+// entry is a kept batch. It does not change any more.
+type entry struct {
+	first int64 // number of its first record
+	at    time.Time
+	batch *sluice.Batch
+}
+
+func (e entry) end() int64 { return e.first + int64(e.batch.Len()) }
+
+func (t *Tap) place(edge string) *place {
+	switch edge {
+	case Done:
+		return &t.done
+	case Dead:
+		return &t.dead
 	}
-	if t.listeners == nil {
-		t.listeners = map[*Listener]struct{}{}
-	}
-	t.listeners[l] = struct{}{}
-	t.listening.Add(1)
-	return l
+	return &t.in
 }
 
-// Close ends a listener.
-func (t *Tap) Close(l *Listener) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.listeners[l]; ok {
-		delete(t.listeners, l)
-		t.listening.Add(-1)
-	}
-}
-
-// Skipped is how many records were neither passed on nor looked into, since it was asked last.
-func (l *Listener) Skipped() int64 { return l.skipped.Swap(0) }
-
-// Offer shows records that pass, one JSON object a line, to those who listen there.
-func (t *Tap) Offer(edge string, lines []byte) {
-	if t == nil || t.listening.Load() == 0 {
+// Show keeps a copy of a batch that passes, within the bounds.
+func (t *Tap) Show(edge string, b *sluice.Batch) {
+	if t == nil || b.Len() == 0 {
 		return
 	}
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for l := range t.listeners {
-		if l.q.Edge == edge {
-			l.offer(now, lines)
-		}
-	}
+	t.place(edge).add(time.Now(), b)
 }
 
-// Listened says whether anybody listens at a place.
+func (p *place) add(now time.Time, b *sluice.Batch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == 0 {
+		// Numbers go on over a restart, so that one that somebody kept does not name another record then.
+		p.first = now.UnixMicro()
+		p.next = p.first
+	}
+	first := p.next
+	p.next += int64(b.Len())
+	if since := now.Sub(p.began); since < 0 || since >= window {
+		p.began, p.copied = now, 0
+	}
+	if p.copied >= windowBytes {
+		return
+	}
+	p.copied += b.Size()
+	p.kept = append(p.kept, entry{first, now, b.Clone()})
+	p.records += b.Len()
+	p.bytes += b.Size()
+	n := 0
+	for n < len(p.kept)-1 && (p.bytes > keptBytes || p.records-p.kept[n].batch.Len() >= keptRecords) {
+		p.records -= p.kept[n].batch.Len()
+		p.bytes -= p.kept[n].batch.Size()
+		p.kept[n] = entry{}
+		n++
+	}
+	p.kept = p.kept[n:]
+}
+
+// since returns what is kept of the records from a number on, and the number of the next record.
+func (p *place) since(number int64) ([]entry, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(p.kept, number, func(e entry, n int64) int {
+		if e.end() <= n {
+			return -1
+		}
+		return 1
+	})
+	return slices.Clone(p.kept[i:]), p.next
+}
+
+func (p *place) start() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+// Read adds a reader, or returns nil where there are too many. It must be closed.
+func (t *Tap) Read(q Query) *Reader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.readers) >= mostReaders {
+		return nil
+	}
+	if t.readers == nil {
+		t.readers = map[*Reader]struct{}{}
+	}
+	r := &Reader{tap: t, place: t.place(q.Edge), q: q}
+	_, r.next = r.place.since(1<<63 - 1)
+	t.readers[r] = struct{}{}
+	return r
+}
+
+// Close ends a reader.
+func (r *Reader) Close() {
+	r.tap.mu.Lock()
+	defer r.tap.mu.Unlock()
+	delete(r.tap.readers, r)
+}
+
+// Listened says whether anybody looks at a place.
 func (t *Tap) Listened(edge string) bool {
-	if t == nil || t.listening.Load() == 0 {
+	if t == nil {
 		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for l := range t.listeners {
-		if l.q.Edge == edge {
+	for r := range t.readers {
+		if r.q.Edge == edge {
 			return true
 		}
 	}
 	return false
-}
-
-func (l *Listener) offer(now time.Time, lines []byte) {
-	if s := now.Unix(); s != l.second {
-		l.second, l.pass, l.parse = s, l.q.Rate, l.q.Rate*mostParsed
-	}
-	for len(lines) > 0 {
-		if l.pass <= 0 || l.parse <= 0 {
-			l.skipped.Add(int64(bytes.Count(lines, []byte{'\n'})))
-			return
-		}
-		end := bytes.IndexByte(lines, '\n') + 1
-		if end == 0 {
-			end = len(lines)
-		}
-		line := bytes.TrimSuffix(lines[:end], []byte{'\n'})
-		lines = lines[end:]
-		if len(l.text) > 0 && !bytes.Contains(bytes.ToLower(line), l.text) {
-			continue
-		}
-		l.parse--
-		r := l.record(now, line)
-		if len(l.q.Severities) > 0 && !slices.Contains(l.q.Severities, strings.ToUpper(r.Severity)) {
-			continue
-		}
-		select {
-		case l.out <- r:
-			l.pass--
-		default:
-			l.skipped.Add(1)
-		}
-	}
-}
-
-// record takes from a line what people look at.
-func (l *Listener) record(now time.Time, line []byte) Record {
-	r := Record{Time: now.UTC(), Edge: l.q.Edge}
-	var rec sluice.Record
-	if err := rec.UnmarshalJSON(line); err == nil {
-		if !rec.Timestamp.IsZero() {
-			r.Time = rec.Timestamp.UTC()
-		}
-		r.Severity, r.Body, r.Service = rec.Severity, textOf(&rec, line), rec.Service()
-	} else {
-		r.Body = string(line)
-	}
-	if len(r.Body) > mostLine {
-		r.Body, r.Cut = strings.ToValidUTF8(r.Body[:mostLine], ""), true
-	}
-	if len(line) > mostLine {
-		r.Cut = true
-	} else {
-		r.Line = json.RawMessage(bytes.Clone(line))
-	}
-	return r
-}
-
-// textOf is what a record says: its body, or all of it where it has none.
-func textOf(r *sluice.Record, line []byte) string {
-	switch body := r.Body.(type) {
-	case nil:
-		return string(line)
-	case string:
-		return body
-	default:
-		text, err := json.Marshal(body)
-		if err != nil {
-			return string(line)
-		}
-		return string(text)
-	}
 }

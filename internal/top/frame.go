@@ -69,7 +69,10 @@ func (s *State) heading(p painter, v View) string {
 		parts = append(parts, l.Stats.Role, clean(l.Stats.Version), "up "+span(l.Stats.Uptime))
 	}
 	parts = append(parts, clean(s.address))
-	clock := " " + v.Now.Format(time.TimeOnly) + " "
+	clock := " " + v.Now.Format("15:04:05 MST") + " "
+	for len(parts) > 2 && width(strings.Join(parts, " · "))+1 > v.Width-width(clock) {
+		parts = append(parts[:len(parts)-2], parts[len(parts)-1]) // the address matters more
+	}
 	return p.paint(bar, left(" "+strings.Join(parts, " · "), v.Width-width(clock))+clock)
 }
 
@@ -154,7 +157,7 @@ func (s *State) verdict(p painter, v View, live api.Live) []string {
 	if _, after, found := strings.Cut(text, "; "); found && width(name)+width(text)+4 > v.Width {
 		text = after // the rates stand below
 	}
-	lines := []string{p.paint(verdictStyle[live.KeepingUp.State], "● "+name) + "  " + text}
+	lines := wrap(p, p.paint(verdictStyle[live.KeepingUp.State], "● "+name)+"  ", plain, text, v.Width, 2)
 	reasons := reasons(live)
 	most := len(reasons)
 	if v.Height > 0 {
@@ -167,11 +170,11 @@ func (s *State) verdict(p painter, v View, live api.Live) []string {
 		if n := len(reasons) - most; i == most-1 && n > 0 {
 			more = fmt.Sprintf(" (and %d more)", n)
 		}
-		line := p.paint(look.style, look.mark+" "+cut(clean(r.Text), v.Width-2-width(more))+more)
-		if do := " → " + clean(r.Do); r.Do != "" && width(line)+width(do) <= v.Width {
-			line += p.paint(faint, do)
+		lines = append(lines, wrap(p, p.paint(look.style, look.mark+" "), look.style, clean(r.Text)+more, v.Width, 2)...)
+		last := lines[len(lines)-1]
+		if do := " → " + clean(r.Do); r.Do != "" && width(last)+width(do) <= v.Width {
+			lines[len(lines)-1] += p.paint(faint, do)
 		}
-		lines = append(lines, line)
 	}
 	if len(reasons) == 0 {
 		other := ""
@@ -253,13 +256,13 @@ func flowFigures(live api.Live) [4]figure {
 	r := live.Rates
 	g := [4]figure{
 		{name: "in", value: "-"},
-		{name: "done", value: perSecondShort(r.Out), style: bold, more: words.Bytes(r.OutBytes) + "/s"},
+		{name: "done", value: words.Rate(r.Out), style: bold, more: words.Bytes(r.OutBytes) + "/s"},
 		{name: "pushback", value: "-"},
-		{name: "failing", value: perSecondShort(r.Failed), style: unlessZero(r.Failed, yellow)},
+		{name: "failing", value: words.Rate(r.Failed), style: unlessZero(r.Failed, yellow)},
 	}
 	if live.Ingest != nil {
-		g[0] = figure{"in", perSecondShort(r.In), bold, words.Bytes(r.InBytes) + "/s"}
-		g[2] = figure{"pushback", perSecondShort(r.PushedBack), unlessZero(r.PushedBack, yellow), words.Thousands(live.Ingest.PushedBack) + " in all"}
+		g[0] = figure{"in", words.Rate(r.In), bold, words.Bytes(r.InBytes) + "/s"}
+		g[2] = figure{"pushback", words.Rate(r.PushedBack), unlessZero(r.PushedBack, yellow), words.Thousands(live.Ingest.PushedBack) + " in all"}
 	}
 	return g
 }
@@ -389,13 +392,6 @@ func diskFigures(live api.Live) [4]figure {
 	return g
 }
 
-func perSecondShort(x float64) string {
-	if s := perSecond(x); len(s) <= 9 {
-		return s
-	}
-	return words.Short(x) + "/s"
-}
-
 func unlessZero(x float64, s style) style {
 	if x == 0 {
 		return faint
@@ -409,11 +405,11 @@ func (s *State) why(p painter, v View) []string {
 	if e.Text == "" {
 		return nil
 	}
-	lines := []string{p.paint(bold, "why  ") + clean(e.Text)}
+	lines := wrap(p, p.paint(bold, "why  "), plain, clean(e.Text), v.Width, 5)
 	if v.Height == 0 || v.Height >= 32 {
 		for _, more := range [][2]string{{"not more", e.WhyNotMore}, {"not fewer", e.WhyNotFewer}} {
 			if more[1] != "" {
-				lines = append(lines, p.paint(faint, "     "+more[0]+": "+clean(more[1])))
+				lines = append(lines, wrap(p, "     ", faint, more[0]+": "+clean(more[1]), v.Width, 7)...)
 			}
 		}
 	}

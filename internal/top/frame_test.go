@@ -233,3 +233,18 @@ func TestWithoutColorThereAreNoEscapes(t *testing.T) {
 		t.Error("there are no colours although somebody wants them")
 	}
 }
+
+// TestTheEndOfASentenceIsThere: what matters often stands last, and 80 columns do not cut it off.
+func TestTheEndOfASentenceIsThere(t *testing.T) {
+	s := play(100, trouble)
+	s.state.last().Why.Text = "9 analyzers: deadline of 22658 records in 5.7s needs 102 more, but the pool may have 9 at most; THE END of why"
+	for i := range s.state.decisions {
+		s.state.decisions[i].Reason = "deadline of 22658 records in 5.7s needs 102 more, but the pool may have 9 at most; THE END of a decision"
+	}
+	for _, end := range []string{"THE END of why", "THE END of a decision"} {
+		text := strings.Join(strings.Fields(s.frame(View{Width: 80, Height: 24, Why: true})), " ")
+		if !strings.Contains(text, end) {
+			t.Errorf("80 columns do not show %q:\n%s", end, text)
+		}
+	}
+}

@@ -45,6 +45,29 @@ func cut(text string, columns int) string {
 	return ansi.Truncate(text, columns, "…")
 }
 
+// mostWrapped is how many lines a sentence may take on a screen: the end of it is often what matters.
+const mostWrapped = 3
+
+// wrap writes a sentence behind what stands before it, on as many lines as it needs; all but the first are indented.
+func wrap(p painter, before string, st style, text string, columns, indented int) []string {
+	indent := strings.Repeat(" ", min(indented, columns/2))
+	var lines []string
+	begin, line := before, ""
+	for _, word := range strings.Fields(text) {
+		full := line != "" && width(begin)+width(line)+1+width(word) > columns
+		switch {
+		case full && len(lines) < mostWrapped-1:
+			lines = append(lines, begin+p.paint(st, line))
+			begin, line = indent, word
+		case line == "":
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, begin+p.paint(st, line))
+}
+
 // left cuts or pads a text to a width.
 func left(text string, columns int) string {
 	text = cut(text, columns)

@@ -174,7 +174,7 @@ func TestNiceTops(t *testing.T) {
 }
 
 func TestTimesStayShort(t *testing.T) {
-	for x, want := range map[float64]string{-3: "0s", 0.0004: "1ms", 0.045: "45ms", 2.14: "2.1s", 45: "45s", 192: "3m12s", 14820: "4h07m", 273600: "3d04h"} {
+	for x, want := range map[float64]string{-3: "0s", 0.0004: "400µs", 0.045: "45ms", 2.14: "2.1s", 45: "45s", 192: "3m12s", 14820: "4h7m", 273600: "3d4h"} {
 		if got := span(x); got != want || len(got) > 6 {
 			t.Errorf("span(%v) is %q, want %q", x, got, want)
 		}

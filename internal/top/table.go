@@ -189,6 +189,9 @@ func (s *State) table(p painter, v View, columns, height int) []string {
 	return lines
 }
 
+// whyColumn is where the reasons of decisions begin.
+const whyColumn = len("DECIDED  SIZE     ")
+
 // decisionLines lists what was decided, the newest first. Checks in a row that changed nothing are one line, with the newest reason.
 func (s *State) decisionLines(p painter, columns, height int) []string {
 	lines := []string{p.paint(faint, left("DECIDED  SIZE     WHY", columns))}
@@ -201,7 +204,7 @@ func (s *State) decisionLines(p painter, columns, height int) []string {
 				st, arrow = blue, "▼"
 			}
 			size := left(words.Thousands(d.Size)+" → "+words.Thousands(d.NewSize), 7)
-			lines = append(lines, cut(p.paint(faint, at)+" "+p.paint(st, arrow+size)+" "+clean(d.Reason), columns))
+			lines = append(lines, wrap(p, p.paint(faint, at)+" "+p.paint(st, arrow+size)+" ", plain, clean(d.Reason), columns, whyColumn)...)
 			continue
 		}
 		held := 1
@@ -213,10 +216,16 @@ func (s *State) decisionLines(p painter, columns, height int) []string {
 		if held > 1 {
 			text = "held " + words.Thousands(held) + " times: " + text
 		}
-		lines = append(lines, cut(p.paint(faint, at+"  "+left(words.Thousands(d.Size), 7)+" "+text), columns))
+		lines = append(lines, wrap(p, p.paint(faint, at+"  "+left(words.Thousands(d.Size), 7)+" "), faint, text, columns, whyColumn)...)
 	}
 	if len(lines) == 1 {
 		lines = append(lines, p.paint(faint, "nothing was decided here"))
+	}
+	for i, l := range lines {
+		lines[i] = cut(l, columns)
+	}
+	if height > 0 {
+		lines = lines[:min(len(lines), height)]
 	}
 	return lines
 }

@@ -48,24 +48,41 @@ func Number(x float64) string {
 	return Fixed(math.Round(x), 0)
 }
 
-// Short writes a number in at most five columns, six below zero: 950, 12.3k, 4.2M.
+// Short writes a number in at most five columns, six below zero: 0.25, 950, 12.3k, 4.2M.
 func Short(x float64) string {
 	const units = " kMGTPE"
 	x, i := x+0, 0 // and not -0
 	for math.Abs(x) >= 999.5 && i < len(units)-1 {
 		x, i = x/1000, i+1
 	}
-	unit := units[i : i+1]
-	if i == 0 {
-		if x != 0 && math.Abs(x) < 9.95 && x != math.Trunc(x) {
-			return strconv.FormatFloat(x, 'f', 1, 64)
-		}
+	if i == 0 && x == math.Trunc(x) {
 		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
-	if math.Abs(x) < 99.95 {
-		return strconv.FormatFloat(x, 'f', 1, 64) + unit
+	return three(x) + strings.TrimSpace(units[i:i+1])
+}
+
+// three writes three digits of a number below a thousand, two after the point at most, and no zeros at the end.
+func three(x float64) string {
+	digits := 2
+	switch size := math.Abs(x); {
+	case size >= 99.95:
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	case size >= 9.995:
+		digits = 1
 	}
-	return strconv.FormatFloat(x, 'f', 0, 64) + unit
+	text := strings.TrimRight(strings.TrimRight(strconv.FormatFloat(x, 'f', digits, 64), "0"), ".")
+	if text == "" || text == "-" || text == "-0" {
+		return "0"
+	}
+	return text
+}
+
+// Rate writes a number per second in at most nine columns: 2,195/s, 12.3M/s.
+func Rate(perSecond float64) string {
+	if text := Number(perSecond) + "/s"; len(text) <= 9 {
+		return text
+	}
+	return Short(perSecond) + "/s"
 }
 
 // Compact writes a number in full where it has the columns for it, and else in short.
@@ -109,7 +126,7 @@ func Percent(share float64) string {
 	}
 }
 
-// Duration writes a time with the digits that a person wants to read, and without zeros at its end: 230µs, 45ms, 2.1s, 1m30s, 2h.
+// Duration writes a time with the digits that a person wants to read, and without zeros at its end: 230µs, 45ms, 2.1s, 1m30s, 4h7m, 3d4h.
 func Duration(d time.Duration) string {
 	switch size := d.Abs(); {
 	case size < time.Millisecond:
@@ -120,10 +137,31 @@ func Duration(d time.Duration) string {
 		d = d.Round(time.Millisecond)
 	case size < 10*time.Second:
 		d = d.Round(100 * time.Millisecond)
-	default:
+	case size < time.Hour:
 		d = d.Round(time.Second)
+	default:
+		return long(d)
 	}
 	return Exactly(d)
+}
+
+// long writes hours and minutes, or from two days on days and hours.
+func long(d time.Duration) string {
+	const day = 24 * time.Hour
+	sign := ""
+	if d < 0 {
+		sign = "-"
+	}
+	size := d.Abs().Round(time.Minute)
+	if size < 2*day {
+		return sign + Exactly(size)
+	}
+	size = min(d.Abs(), math.MaxInt64-time.Hour).Round(time.Hour)
+	text := strconv.FormatInt(int64(size/day), 10) + "d"
+	if h := size % day / time.Hour; h > 0 {
+		text += strconv.FormatInt(int64(h), 10) + "h"
+	}
+	return sign + text
 }
 
 // Exactly writes all of a time, without zeros at its end: 1m30.5s, 2h.

@@ -73,11 +73,19 @@ func TestNumber(t *testing.T) {
 
 func TestShortStaysShort(t *testing.T) {
 	for x, want := range map[float64]string{
-		0: "0", 0.25: "0.2", 7: "7", 9.96: "10", 950: "950", 999.4: "999", 999.5: "1.0k", 1000: "1.0k", 12_345: "12.3k", 99_949: "99.9k", 99_950: "100k",
-		999_499: "999k", 999_999: "1.0M", 4.2e9: "4.2G", math.MaxInt64: "9.2E", -7: "-7", -999: "-999", -1000: "-1.0k", -123_456: "-123k", math.MinInt64: "-9.2E",
+		0: "0", 0.001: "0", -0.001: "0", 0.25: "0.25", 7: "7", 9.96: "9.96", 9.996: "10", 99.96: "100", 950: "950", 999.4: "999", 999.5: "1k", 1000: "1k", 1250: "1.25k", 12_345: "12.3k", 99_949: "99.9k", 99_950: "100k",
+		999_499: "999k", 999_999: "1M", 4.2e9: "4.2G", math.MaxInt64: "9.22E", -7: "-7", -999: "-999", -1000: "-1k", -123_456: "-123k", math.MinInt64: "-9.22E",
 	} {
 		if got := Short(x); got != want || len(strings.TrimPrefix(got, "-")) > 5 {
 			t.Errorf("Short(%v) is %q, want %q", x, got, want)
+		}
+	}
+}
+
+func TestRate(t *testing.T) {
+	for x, want := range map[float64]string{0: "0/s", 0.5: "0.5/s", 1234.5: "1,235/s", 999_999: "999,999/s", 1_234_567: "1.23M/s"} {
+		if got := Rate(x); got != want {
+			t.Errorf("Rate(%v) is %q, want %q", x, got, want)
 		}
 	}
 }
@@ -88,8 +96,8 @@ func TestCompact(t *testing.T) {
 		columns int
 		want    string
 	}{
-		{0, 1, "0"}, {99_999, 6, "99,999"}, {100_000, 6, "100k"}, {100_000, 7, "100,000"}, {9_999_999, 9, "9,999,999"}, {10_000_000, 9, "10.0M"},
-		{-1000, 6, "-1,000"}, {-10_000, 6, "-10.0k"}, {math.MinInt64, 9, "-9.2E"},
+		{0, 1, "0"}, {99_999, 6, "99,999"}, {100_000, 6, "100k"}, {100_000, 7, "100,000"}, {9_999_999, 9, "9,999,999"}, {10_000_000, 9, "10M"},
+		{-1000, 6, "-1,000"}, {-10_000, 6, "-10k"}, {math.MinInt64, 9, "-9.22E"},
 	} {
 		if got := Compact(tt.n, tt.columns); got != tt.want {
 			t.Errorf("Compact(%d, %d) is %q, want %q", tt.n, tt.columns, got, tt.want)
@@ -131,8 +139,8 @@ func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 1: "0s", 1499: "1µs", 230_400: "230µs", 999_999: "1ms", 1_234_567: "1.2ms", 45_678_901: "46ms", 999_700_000: "1s", 2_149 * time.Millisecond: "2.1s",
 		9_960 * time.Millisecond: "10s", 12_345 * time.Millisecond: "12s", 59_700 * time.Millisecond: "1m", time.Minute: "1m", 90 * time.Second: "1m30s",
-		10 * time.Minute: "10m", 20 * time.Minute: "20m", time.Hour: "1h", time.Hour + 5*time.Second: "1h0m5s", 90 * time.Minute: "1h30m", 50 * time.Hour: "50h",
-		-45_678_901: "-46ms", -time.Minute: "-1m", math.MaxInt64: "2562047h47m16.854775807s", math.MinInt64: "-2562047h47m16.854775808s", // nothing is left to round to
+		10 * time.Minute: "10m", 20 * time.Minute: "20m", time.Hour: "1h", time.Hour + 5*time.Second: "1h", 3_599_700 * time.Millisecond: "1h", 90*time.Minute + 31*time.Second: "1h31m", 47 * time.Hour: "47h", 48*time.Hour - time.Second: "2d", 50 * time.Hour: "2d2h", -50 * time.Hour: "-2d2h",
+		-45_678_901: "-46ms", -time.Minute: "-1m", math.MaxInt64: "106751d23h", math.MinInt64: "-106751d23h",
 	} {
 		if got := Duration(d); got != want {
 			t.Errorf("Duration(%d) is %q, want %q", d, got, want)
@@ -142,7 +150,7 @@ func TestDuration(t *testing.T) {
 
 func TestSeconds(t *testing.T) {
 	for x, want := range map[float64]string{
-		0: "0s", 0.00023: "230µs", 0.045: "45ms", 2.14: "2.1s", 45: "45s", 60: "1m", 3600: "1h", -1.5: "-1.5s", 1e300: "2562047h47m16s", math.Inf(-1): "-2562047h47m16s",
+		0: "0s", 0.00023: "230µs", 0.045: "45ms", 2.14: "2.1s", 45: "45s", 60: "1m", 3600: "1h", -1.5: "-1.5s", 1e300: "106751d23h", math.Inf(-1): "-106751d23h",
 	} {
 		if got := Seconds(x); got != want {
 			t.Errorf("Seconds(%v) is %q, want %q", x, got, want)

@@ -97,12 +97,17 @@ type Error struct {
 	Message string `json:"error"`
 	Limit   any    `json:"limit,omitempty"`
 	Hint    string `json:"hint,omitempty"`
+	At      string `json:"at,omitempty"` // URL of the process that has what this one does not, where that is known
 }
 
 // Client speaks to one distributor.
 type Client struct {
 	// Token says what to send as bearer token with each request. Nil sends none. It must be set before the first request.
 	Token func() string
+
+	// Follow makes Call ask the process that a refusal names, where this one does not have what was asked for. It must be set before the
+	// first request.
+	Follow bool
 
 	base    string
 	http    *http.Client
@@ -262,6 +267,9 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 		body = b
 	}
 	resp, err := c.do(ctx, method, path, body, "")
+	if other := c.other(err); other != nil {
+		return other.Call(ctx, method, path, in, out)
+	}
 	if err != nil {
 		return err
 	}
@@ -273,6 +281,31 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 		return c.unread(err)
 	}
 	return nil
+}
+
+// other is a client of the process that a refusal names; nil where it names none, or one that the token would reach in the clear.
+func (c *Client) other(err error) *Client {
+	e, refused := errors.AsType[*StatusError](err)
+	if !c.Follow || !refused || e.Status != http.StatusNotFound || e.Body.At == "" {
+		return nil
+	}
+	u, err := url.Parse(e.Body.At)
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(c.base, "https:")) {
+		return nil
+	}
+	return &Client{base: strings.TrimRight(e.Body.At, "/"), http: c.http, Token: c.Token}
+}
+
+// Where returns the URL of the process that answers for a path: that of the client, or the one that this process names in its place.
+func (c *Client) Where(ctx context.Context, path string) string {
+	resp, err := c.do(ctx, http.MethodGet, path, nil, "")
+	if other := c.other(err); other != nil {
+		return other.base
+	}
+	if err == nil {
+		done(resp)
+	}
+	return c.base
 }
 
 // do makes a request, with a body of JSON where there is one, and returns an answer that is a success.

@@ -1,5 +1,6 @@
 // Analyzers: who works here, on what, how fast, and what went wrong last.
 
+import { tell } from './address.js';
 import { call } from './api.js';
 import { h, attr, text, show, keyed, pooled, toast, confirm, panel } from './dom.js';
 import { clock, count, duration, none, plural, seconds, short, visible } from './format.js';
@@ -25,18 +26,20 @@ const columns = [
 export function make() {
   let by = 'id';
   let reverse = false;
+  const values = () => ({ sort: by === 'id' && !reverse ? null : by, order: by === 'id' && !reverse ? null : reverse ? 'down' : 'up' });
   const summary = h('ul', { class: 'states' });
   const trouble = h('p', { class: 'problem', role: 'status' });
-  const body = h('tbody');
+  const body = h('tbody', { role: 'rowgroup' });
   const heads = columns.map(([key, name, , most]) => {
     const numeric = !['id', 'state', 'error'].includes(key);
     return h('th', { scope: 'col', class: numeric ? 'num' : null, 'aria-sort': 'none' }, h('button', { type: 'button', class: 'sort', onclick: () => {
       reverse = by === key ? !reverse : most;
       by = key;
+      tell('analyzers', values(), true);
       update();
     } }, name));
   });
-  const table = h('table', { class: 'pool' }, h('caption', { class: 'sr' }, 'Analyzers of this process; the headings sort'),
+  const table = h('table', { class: 'pool', role: 'table' }, h('caption', { class: 'sr' }, 'Analyzers of this process; the headings sort'),
     h('thead', null, h('tr', null, heads, h('th', { scope: 'col' }, h('span', { class: 'sr' }, 'Actions')))), body);
   const empty = h('p', { class: 'empty' }, 'No analyzers in this process.');
   const here = h('section', { class: 'card', 'aria-label': 'Analyzers of this process' }, h('h2', null, 'Analyzers of this process'), summary, trouble, h('div', { class: 'scroll' }, table), empty);
@@ -62,9 +65,11 @@ export function make() {
 
   function makeRow(r) {
     const button = (name, cls) => h('button', { type: 'button', class: `small ${cls}`, 'aria-label': `${name} ${r.id}`, onclick: () => act(name.toLowerCase(), r.id) }, name);
-    return h('tr', null, h('th', { scope: 'row', class: 'id' }), h('td', null, h('span', { class: 'state' }), h('small')), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }),
-      h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'error' }, h('button', { type: 'button', class: 'sort', hidden: true, onclick: (e) => panel(`Last error of ${r.id}`, h('pre', { tabindex: '0' }, e.currentTarget.getAttribute('data-all'))) })),
-      h('td', { class: 'actions' }, button('Drain', ''), button('Kill', 'danger')));
+    // On narrow screens a row is a block; then the roles and the names keep saying what stands where.
+    const cell = (i, cls, ...inside) => h('td', { class: cls, role: 'cell', 'data-name': columns[i][1].toLowerCase() }, ...inside);
+    return h('tr', { role: 'row' }, h('th', { scope: 'row', role: 'rowheader', class: 'id' }), cell(1, 'what', h('span', { class: 'state' }), h('small')),
+      [2, 3, 4, 5, 6, 7].map((i) => cell(i, 'num')), cell(8, 'error', h('button', { type: 'button', class: 'sort', hidden: true, onclick: (e) => panel(`Last error of ${r.id}`, h('pre', { tabindex: '0' }, e.currentTarget.getAttribute('data-all'))) })),
+      h('td', { class: 'actions', role: 'cell' }, button('Drain', ''), button('Kill', 'danger')));
   }
 
   function changeRow(tr, r) {
@@ -131,6 +136,14 @@ export function make() {
 
   return {
     root,
+    address: {
+      values,
+      read(params) {
+        by = columns.some(([key]) => key === params.get('sort')) ? params.get('sort') : 'id';
+        reverse = params.get('order') === 'down';
+        update();
+      },
+    },
     update,
     shown: () => rows(has('analyzers')),
     hidden: () => rows(false),

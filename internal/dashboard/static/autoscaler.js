@@ -3,8 +3,9 @@
 import { Poller } from './api.js';
 import { h, attr, text, show, keyed, pooled, icon } from './dom.js';
 import { count, duration, moment, none, percent, sentence, short } from './format.js';
+import { rangeOf } from './address.js';
 import { Chart, pick, ranges } from './chart.js';
-import { store, timeline, now, gap, setRange, decided, sizes } from './store.js';
+import { store, timeline, now, gap, decided, sizes } from './store.js';
 import { steering } from './steering.js';
 import { settings } from './settings.js';
 
@@ -42,7 +43,8 @@ export function make() {
   let measure = '';
   const choice = (name, label) => h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => { measure = name; update(); } }, label);
   const [byWait, byDepth] = [choice('wait', 'Oldest wait'), choice('depth', 'Depth')];
-  const range = ranges(setRange);
+  const ranged = rangeOf('autoscaler', 259200);
+  const range = ranges(ranged.choose);
 
   const answer = h('p', { class: 'answer' });
   const because = h('p', { class: 'because' });
@@ -197,6 +199,7 @@ export function make() {
 
   return {
     root,
+    address: ranged.address,
     update,
     shown() {
       explain.start();

@@ -2,7 +2,7 @@
 // It is SVG, so that colours come from the style sheet and marks can be reached with the keyboard. Nodes are reused.
 
 import { h, s, attr, text, show, pooled, keyed } from './dom.js';
-import { clock, day } from './format.js';
+import { clock, day, shifted } from './format.js';
 
 const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
@@ -23,7 +23,7 @@ export function ticks(most, n, kind) {
 
 function timeTicks(from, to, n) {
   const step = timeSteps.find((v) => (to - from) / v <= n) || 172800;
-  const shift = new Date(to * 1000).getTimezoneOffset() * 60;
+  const shift = to - shifted(to).getTime() / 1000;
   const out = [];
   for (let t = Math.ceil((from - shift) / step) * step + shift; t <= to; t += step) out.push(t);
   return { step, at: out };

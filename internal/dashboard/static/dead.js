@@ -1,5 +1,6 @@
 // Dead letters: what could not be analyzed, grouped by its error, until a person decides.
 
+import { tell } from './address.js';
 import { call, get } from './api.js';
 import { h, attr, text, show, keyed, toast, confirm, panel } from './dom.js';
 import { bytes, count, moment, plural, visible } from './format.js';
@@ -32,6 +33,7 @@ export function make() {
   let asked = 0; // number of dead records when the groups were read
   let at = 0;
   let busy = false;
+  let asking = null; // the letter that the address names, while it is read
 
   async function load() {
     at = performance.now();
@@ -83,7 +85,10 @@ export function make() {
     await load();
   }
 
-  async function view(id) {
+  let viewed = null; // {id, dialog}: the letter that is open
+
+  async function view(id, step = true) {
+    if (viewed && viewed.id === id) return;
     try {
       const l = await get(`v1/dead/${id}`);
       const records = l.records || [];
@@ -96,6 +101,13 @@ export function make() {
         h('div', { class: 'row end' },
           h('button', { type: 'button', disabled: !mayAct(), onclick: () => { dialog.close(); act('retry', null, id); } }, 'Retry'),
           h('button', { type: 'button', class: 'danger', disabled: !mayAct(), onclick: () => { dialog.close(); act('drop', null, id); } }, 'Drop')));
+      viewed = { id, dialog };
+      if (step) tell('dead', { letter: id }, true);
+      dialog.addEventListener('close', () => {
+        if (!viewed || viewed.dialog !== dialog) return; // closed by the address
+        viewed = null;
+        tell('dead', {}, false);
+      });
     } catch (e) {
       toast(e.words, true);
     }
@@ -175,6 +187,21 @@ export function make() {
 
   return {
     root,
+    address: {
+      values: () => ({ letter: viewed ? viewed.id : asking }),
+      async read(params) {
+        const id = /^\d{1,20}$/.test(params.get('letter') || '') ? params.get('letter') : null;
+        if (viewed && String(viewed.id) !== id) {
+          const { dialog } = viewed;
+          viewed = null;
+          dialog.close();
+        }
+        if (!id || viewed) return;
+        asking = id;
+        await view(id, false);
+        asking = null;
+      },
+    },
     update() {
       // Read anew when the count changed, but not more often than each two seconds; and now and then for the times.
       const age = performance.now() - at;
@@ -183,6 +210,11 @@ export function make() {
     shown() {
       load();
     },
-    hidden() {},
+    hidden() {
+      if (!viewed) return;
+      const { dialog } = viewed;
+      viewed = null;
+      dialog.close();
+    },
   };
 }

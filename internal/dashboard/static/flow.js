@@ -1,8 +1,9 @@
 // Flow: where records come from, where they go, and how fast, how late and how well on each way. A click on a way listens there.
 
 import { Poller } from './api.js';
+import { tell } from './address.js';
 import { h, s, attr, text, show, keyed, pooled } from './dom.js';
-import { bytes, duration, level, millis, none, rate, visible } from './format.js';
+import { bytes, duration, full, level, millis, none, rate, visible } from './format.js';
 import { Stream } from './stream.js';
 
 const columns = { source: 0, queue: 1, analyzers: 2, sink: 3, dead: 3 };
@@ -28,6 +29,7 @@ export function make() {
   let data = null;
   let tapped = null;
   let begun = false;
+  let wanted = null; // the way that the address names
   const kept = [];
   const poll = new Poller('v1/flow', 1, (v, e) => {
     if (v) data = v;
@@ -40,15 +42,16 @@ export function make() {
     paintLines();
   });
 
-  function tap(edge) {
+  function tap(edge, quietly) {
     tapped = edge;
+    if (!quietly) tell('flow', { way: edge && edge.key }, true);
     kept.length = 0;
     show(tapCard, edge);
     if (!edge) {
       stream.close();
     } else {
       text(title, `Records ${taps[tapOf(edge)]}`);
-      stream.open(`v1/tail?edge=${encodeURIComponent(tapOf(edge))}&rate=10`);
+      stream.open(`v1/tail?edge=${encodeURIComponent(tapOf(edge))}&rate=10&recent=30`);
       paintLines();
     }
     update();
@@ -57,8 +60,9 @@ export function make() {
   function paintLines() {
     show(nothing, kept.length === 0);
     pooled(lines, kept.slice().reverse(), () => h('li', null, h('time'), h('span', { class: 'sev' }), h('span', { class: 'svc' }), h('span', { class: 'body' })), (li, r) => {
-      attr(li, 'data-level', level(r.severity));
+      attr(li, 'data-level', r.level || level(r.severity));
       text(li.children[0], millis(r.time));
+      attr(li.children[0], 'title', full(r.time));
       text(li.children[1], visible(r.severity || '·'));
       text(li.children[2], visible(r.service || ''));
       text(li.children[3], visible(String(r.body ?? '').slice(0, 500)));
@@ -102,7 +106,8 @@ export function make() {
     place(edges);
     if (!begun && labels.firstElementChild) { // begin with what comes in, so that the screen shows at once what a click does
       begun = true;
-      labels.firstElementChild.click();
+      const way = [...labels.children].find((b) => b.key === wanted) || labels.firstElementChild;
+      tap({ ...way.edge, key: way.key }, true);
     }
   }
 
@@ -144,6 +149,14 @@ export function make() {
 
   return {
     root,
+    address: {
+      values: () => ({ way: tapped ? tapped.key : wanted }),
+      read(params) {
+        wanted = params.get('way');
+        const way = [...labels.children].find((b) => b.key === wanted);
+        if (begun && (tapped ? tapped.key : null) !== wanted) tap(way ? { ...way.edge, key: way.key } : null, true);
+      },
+    },
     update() {},
     shown() {
       poll.start();

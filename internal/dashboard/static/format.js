@@ -9,48 +9,61 @@ const known = (v) => typeof v === 'number' && Number.isFinite(v);
 /** count writes a whole number in full: 17,958. */
 export const count = (v) => (known(v) ? grouped.format(v) : none);
 
-/** short writes a number in at most five characters: 942, 17.9k, 1.25M. */
+/** short writes a number in at most five characters: 0.25, 942, 17.9k, 1.25M. */
 export function short(v) {
   if (!known(v)) return none;
-  const a = Math.abs(v);
-  for (const [unit, letter] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
-    if (a >= unit * 0.9995) return three(v / unit) + letter;
+  const units = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
+  let i = 0;
+  while (Math.abs(v) >= 999.5 && i < units.length - 1) {
+    v /= 1000;
+    i++;
   }
-  return a === 0 || Number.isInteger(v) || a >= 100 ? String(Math.round(v)) : three(v);
+  return i === 0 && Number.isInteger(v) ? String(v) : three(v) + units[i];
 }
 
 function three(v) {
   const a = Math.abs(v);
-  const text = a >= 99.95 ? v.toFixed(0) : a >= 9.995 ? v.toFixed(1) : v.toFixed(2);
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+  return String(Number(v.toFixed(a >= 99.95 ? 0 : a >= 9.995 ? 1 : 2)) + 0);
 }
 
-/** rate writes a number per second. */
-export const rate = (v) => (known(v) ? `${short(v)}/s` : none);
+/** rate writes a number per second in at most nine characters: 2,195/s, 12.3M/s. */
+export function rate(v) {
+  if (!known(v)) return none;
+  const text = `${Math.abs(v) < 99.95 ? Number(v.toPrecision(3)) + 0 : count(v)}/s`;
+  return text.length <= 9 ? text : `${short(v)}/s`;
+}
 
-/** bytes writes a size in units of 1000. */
+const tenths = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+/** bytes writes a size in units of 1024: 53.3 MiB. */
 export function bytes(v) {
   if (!known(v) || v < 0) return none;
-  for (const [unit, name] of [[1e12, 'TB'], [1e9, 'GB'], [1e6, 'MB'], [1e3, 'kB']]) {
-    if (v >= unit) return `${three(v / unit)} ${name}`;
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
+  let i = 0;
+  while (v >= 1023.5 && i < units.length - 1) {
+    v /= 1024;
+    i++;
   }
-  return `${Math.round(v)} B`;
+  return `${i === 0 || v >= 999.95 ? count(v) : tenths.format(v)} ${units[i]}B`;
 }
 
-/** duration writes seconds as people say them: 400 ms, 1.5 s, 12 s, 3m 20s, 2h 05m, 3d 4h. */
+/** duration writes seconds: 400ms, 1.5s, 12s, 3m20s, 2h5m, 3d4h. */
 export function duration(v) {
   if (!known(v)) return none;
   if (v < 0) return `-${duration(-v)}`;
-  if (v === 0) return '0 s';
-  if (v < 0.9995) return `${v < 0.00995 ? three(v * 1000) : Math.round(v * 1000)} ms`;
-  if (v < 9.95) return `${v.toFixed(1).replace('.0', '')} s`;
-  if (v < 59.5) return `${Math.round(v)} s`;
+  const to = (x, digits) => Number(x.toFixed(digits));
+  const pair = (x, per, big, small) => `${Math.floor(x / per)}${big}${x % per ? `${x % per}${small}` : ''}`;
+  const micros = Math.round(v * 1e6);
+  if (micros === 0) return '0s';
+  if (micros < 1000) return `${micros}µs`;
+  if (v < 0.00995) return `${to(v * 1000, 1)}ms`;
+  if (v < 0.9995) return `${Math.round(v * 1000)}ms`;
+  if (v < 9.95) return `${to(v, 1)}s`;
   const whole = Math.round(v);
-  const [d, hr, m, sec] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
-  const two = (n) => String(n).padStart(2, '0');
-  if (d > 0) return `${d}d ${hr}h`;
-  if (hr > 0) return `${hr}h ${two(m)}m`;
-  return `${m}m ${two(sec)}s`;
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return pair(whole, 60, 'm', 's');
+  const minutes = Math.round(v / 60);
+  return minutes < 48 * 60 ? pair(minutes, 60, 'h', 'm') : pair(Math.round(v / 3600), 24, 'd', 'h');
 }
 
 /** percent writes a share from 0 to 1. */
@@ -66,30 +79,68 @@ export const seconds = (t) => (typeof t === 'number' ? t : Date.parse(t) / 1000)
 
 const two = (n) => String(n).padStart(2, '0');
 
-/** clock writes a time of day, local to whoever reads: 15:04:05. */
-export function clock(t, parts = 3) {
+// ---- times of day, in one zone for all of the page ----
+
+let utc = false;
+try {
+  utc = localStorage.getItem('sluice.zone') === 'UTC';
+} catch { /* local then */ }
+
+const offset = (d) => (utc ? 0 : -d.getTimezoneOffset()); // minutes east of Greenwich
+
+/** zone names the zone in which times are written: UTC, UTC+2, UTC-3:30. */
+export function zone(t) {
+  const m = offset(t === undefined ? new Date() : new Date(seconds(t) * 1000));
+  const a = Math.abs(m);
+  return m === 0 ? 'UTC' : `UTC${m < 0 ? '-' : '+'}${Math.floor(a / 60)}${a % 60 ? `:${two(a % 60)}` : ''}`;
+}
+
+/** switchZone changes between UTC and the zone of the one who looks. */
+export function switchZone() {
+  utc = !utc;
+  try {
+    localStorage.setItem('sluice.zone', utc ? 'UTC' : 'local');
+  } catch { /* not kept then */ }
+}
+
+/** inUTC says whether times are written in UTC by choice. */
+export const inUTC = () => utc;
+
+/** shifted is a time whose UTC parts are what a clock in the zone shows; null where there is none. */
+export function shifted(t) {
   const d = new Date(seconds(t) * 1000);
-  if (Number.isNaN(d.getTime())) return none;
-  return [d.getHours(), d.getMinutes(), d.getSeconds()].slice(0, parts).map(two).join(':');
+  return Number.isNaN(d.getTime()) ? null : new Date(d.getTime() + offset(d) * 60000);
+}
+
+/** clock writes a time of day: 15:04:05. */
+export function clock(t, parts = 3) {
+  const d = shifted(t);
+  return d ? d.toISOString().slice(11, parts === 3 ? 19 : 16) : none;
 }
 
 /** millis writes a time of day with milliseconds. */
 export function millis(t) {
-  const d = new Date(seconds(t) * 1000);
-  return Number.isNaN(d.getTime()) ? none : `${clock(t)}.${String(d.getMilliseconds()).padStart(3, '0')}`;
+  const d = shifted(t);
+  return d ? d.toISOString().slice(11, 23) : none;
 }
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** day writes a date: 23 Nov. */
 export function day(t) {
-  const d = new Date(seconds(t) * 1000);
-  return Number.isNaN(d.getTime()) ? none : `${d.getDate()} ${months[d.getMonth()]}`;
+  const d = shifted(t);
+  return d ? `${d.getUTCDate()} ${months[d.getUTCMonth()]}` : none;
 }
 
 /** moment writes a time, with its day unless that is today. */
 export function moment(t, now) {
   return day(t) === day(now) ? clock(t) : `${day(t)} ${clock(t, 2)}`;
+}
+
+/** full writes all of a time, with its zone: 2026-11-23 15:04:05.123 UTC+2. */
+export function full(t) {
+  const d = shifted(t);
+  return d ? `${d.toISOString().slice(0, 23).replace('T', ' ')} ${zone(t)}` : none;
 }
 
 /** sentence begins with a capital, and leaves out the size that stands above it anyway. */

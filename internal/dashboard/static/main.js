@@ -1,9 +1,10 @@
 // The frame of the page: header, screens and the way between them. Each screen is a module that makes itself when it is first
 // looked at: make() returns {root, update, shown, hidden}.
 
+import { here, tell, told } from './address.js';
 import { call } from './api.js';
 import { h, attr, text, show, icon, toast } from './dom.js';
-import { duration, plural, short, verdicts } from './format.js';
+import { duration, inUTC, plural, short, switchZone, verdicts, zone } from './format.js';
 import { store, watch, start, has, changed } from './store.js';
 
 const screens = [
@@ -29,13 +30,16 @@ const links = screens.map(([id, name]) => {
 element('nav').append(...links.map((l) => l.node));
 
 function wanted() {
-  const id = location.hash.replace(/^#\/?/, '').split('/')[0];
+  const { id } = here();
   return screens.find(([s]) => s === id && has(s)) || screens[0];
 }
 
 async function route() {
   const [id, name, load] = wanted();
-  if (current && current.id === id) return;
+  if (current && current.id === id) {
+    settle();
+    return;
+  }
   if (current && current.screen && current.screen.hidden) current.screen.hidden();
   const mine = { id, name, screen: null };
   const first = current === null;
@@ -57,7 +61,17 @@ async function route() {
     window.scrollTo(0, 0);
   }
   if (mine.screen.shown) mine.screen.shown();
+  settle();
   update();
+}
+
+// settle makes the screen show what the address says. A plain link to a screen leaves it as it was.
+function settle() {
+  const { id, screen } = current;
+  if (!screen || !screen.address) return;
+  const { params } = here();
+  if (told() || params.size > 0) screen.address.read(params);
+  tell(id, screen.address.values(), false, history.state && history.state.keep);
 }
 
 // ---- the header ----
@@ -137,6 +151,21 @@ element('theme').addEventListener('click', () => {
   paintTheme();
 });
 
+// ---- the zone of all times ----
+
+function paintZone() {
+  const b = element('zone');
+  text(b, zone());
+  attr(b, 'aria-label', `Times are in ${zone()}`);
+  attr(b, 'title', inUTC() ? 'Times are in UTC. Click for the time of this computer' : `Times are in ${zone()}, that of this computer. Click for UTC`);
+}
+
+element('zone').addEventListener('click', () => {
+  switchZone();
+  paintZone();
+  changed();
+});
+
 element('newer').addEventListener('click', () => location.reload());
 
 element('signout').addEventListener('click', async () => {
@@ -163,6 +192,7 @@ setInterval(() => {
 
 window.addEventListener('hashchange', route);
 paintTheme();
+paintZone();
 watch(update);
 start();
 route();

@@ -3,7 +3,8 @@
 
 import { Poller } from './api.js';
 import { h, attr, text, show, pooled } from './dom.js';
-import { bytes, clock, count, duration, level, millis, none, percent, plural, rate, sentence, short, verdicts, visible } from './format.js';
+import { bytes, clock, count, duration, full, level, millis, none, percent, plural, rate, sentence, short, verdicts, visible } from './format.js';
+import { rangeOf } from './address.js';
 import { Chart, pick, ranges } from './chart.js';
 import { store, timeline, now, gap, setRange, has, decided, sizes } from './store.js';
 import { Stream } from './stream.js';
@@ -57,7 +58,8 @@ export function make() {
   const [inNow, outNow, waitNow, sizeNow] = [0, 0, 0, 0].map(() => h('b'));
   const flowChart = new Chart('Records in and out over time', { grow: 37 });
   const backChart = new Chart('Oldest wait, depth and pool size over time', { grow: 37 });
-  const range = ranges(setRange);
+  const ranged = rangeOf('overview', 3600);
+  const range = ranges(ranged.choose);
 
   const terms = ['accepted', 'completed', 'dead', 'waiting', 'in flight'].map((name) => ({ value: h('b'), name }));
   const sign = (t) => h('span', { class: 'sign', 'aria-hidden': 'true' }, t);
@@ -69,7 +71,7 @@ export function make() {
     h('p', { class: 'hint' }, 'It is closed at every moment. To follow single records from the sender to the result: ', h('code', null, 'sluice emit --verify')));
 
   const latest = h('ol', { class: 'lines' });
-  const quiet = h('p', { class: 'empty' }, 'Nothing has come in since this page was opened.');
+  const quiet = h('p', { class: 'empty' }, 'Nothing has come in yet.');
   const latestCard = h('section', { class: 'card latest', 'aria-label': 'Latest records' },
     h('h2', null, 'Latest records ', h('a', { class: 'more', href: '#/tail' }, 'Live tail')), latest, quiet);
 
@@ -93,7 +95,7 @@ export function make() {
     if (v) explained = v.text || '';
   });
   const lines = [];
-  const sample = new Stream('v1/tail?edge=in&rate=3', (record) => {
+  const sample = new Stream('v1/tail?edge=in&rate=3&recent=12', (record) => {
     lines.push(record);
     if (lines.length > 12) lines.shift();
     paintLines();
@@ -104,9 +106,9 @@ export function make() {
     const room = window.innerHeight > 1500 ? 12 : 7;
     pooled(latest, lines.slice(-room).reverse(), () => h('li', null, h('time'), h('span', { class: 'sev' }), h('span', { class: 'svc' }), h('span', { class: 'body' })), (li, r) => {
       const [time, sev, svc, body] = li.children;
-      const lv = level(r.severity);
-      attr(li, 'data-level', lv);
+      attr(li, 'data-level', r.level || level(r.severity));
       text(time, millis(r.time));
+      attr(time, 'title', full(r.time));
       text(sev, visible(r.severity || '·'));
       text(svc, visible(r.service || ''));
       text(body, visible(String(r.body ?? '').slice(0, 300)));
@@ -263,6 +265,7 @@ export function make() {
 
   return {
     root,
+    address: ranged.address,
     update() {
       const st = store.stats;
       root.classList.toggle('waiting', !st);

@@ -11,6 +11,7 @@ export class Stream {
     this.state = state || (() => {});
     this.on = false;
     this.failures = 0;
+    this.last = 0; // ID of the newest record; after a break it goes on behind it
     document.addEventListener('visibilitychange', () => {
       if (document.hidden) this.drop();
       else if (this.on && !this.source) this.connect();
@@ -21,9 +22,12 @@ export class Stream {
     });
   }
 
-  /** open begins, at another path if one is given. */
-  open(path) {
-    if (path) this.path = path;
+  /** open begins, at another path if one is given, and then behind a record. */
+  open(path, after = 0) {
+    if (path) {
+      this.path = path;
+      this.last = after;
+    }
     this.drop();
     this.on = true;
     this.failures = 0;
@@ -42,7 +46,7 @@ export class Stream {
   }
 
   connect() {
-    const es = new EventSource(this.path);
+    const es = new EventSource(this.last ? `${this.path}&after=${this.last}` : this.path);
     this.source = es;
     const take = (name, f) => es.addEventListener(name, (e) => {
       if (es !== this.source) return;
@@ -55,7 +59,10 @@ export class Stream {
       }
       f(value, e.data.length);
     });
-    take('record', this.got);
+    take('record', (r, size) => {
+      if (r.id) this.last = r.id;
+      this.got(r, size);
+    });
     take('skipped', (v) => this.skipped(v.records || 0));
     es.addEventListener('open', () => {
       if (es === this.source) this.state('open');
