@@ -77,9 +77,10 @@ func (s *Server) leaseAll(ctx context.Context, names []string, wait time.Duratio
 		waiting, cancel = s.untilStop(ctx)
 		defer cancel()
 	}
-	now := time.Now()
-	for _, name := range names {
-		s.leasing.asked(name, now)
+	s.leasing.asked(names, time.Now())
+	if wait > 0 {
+		s.leasing.wait(names, 1)
+		defer s.leasing.wait(names, -1)
 	}
 	for size := 0; len(names) > 0 && size < maxAnswer; wait = 0 {
 		name, n := names[0], 1
@@ -95,7 +96,7 @@ func (s *Server) leaseAll(ctx context.Context, names []string, wait time.Duratio
 			return leased, err
 		}
 		for _, l := range leases {
-			if ctx.Err() != nil { // nobody is there to work on it
+			if hungUp(ctx) { // nobody is there to work on it
 				s.nack(l, queue.Failure{Reason: "the analyzer hung up", HandBack: true})
 			} else if n, err := out.add(l); err != nil {
 				s.nack(l, queue.Failure{Reason: err.Error(), Discard: true})
@@ -198,6 +199,7 @@ type registry struct {
 // leaser is one analyzer elsewhere.
 type leaser struct {
 	last             time.Time
+	waiting          int // requests of it that wait for a batch now
 	batches, records int64
 }
 
@@ -207,24 +209,38 @@ const (
 	maxLeasers = 10_000
 )
 
-func (g *registry) asked(name string, now time.Time) {
+// asked notes who asks for work.
+func (g *registry) asked(names []string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l := g.seen[name]; l != nil {
-		l.last = now
-		return
+	for _, name := range names {
+		if l := g.seen[name]; l != nil {
+			l.last = now
+			continue
+		}
+		if len(g.seen) >= maxLeasers {
+			g.forget(now)
+		}
+		if len(g.seen) < maxLeasers {
+			g.seen[name] = &leaser{last: now}
+		}
 	}
-	if len(g.seen) >= maxLeasers {
-		g.forget(now)
-	}
-	if len(g.seen) < maxLeasers {
-		g.seen[name] = &leaser{last: now}
+}
+
+// wait notes that a request of these analyzers begins to wait, with 1, or that it ends, with -1.
+func (g *registry) wait(names []string, by int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, name := range names {
+		if l := g.seen[name]; l != nil {
+			l.waiting += by
+		}
 	}
 }
 
 func (g *registry) forget(now time.Time) {
 	for name, l := range g.seen {
-		if now.Sub(l.last) > remembered {
+		if now.Sub(l.last) > remembered && l.waiting <= 0 {
 			delete(g.seen, name)
 		}
 	}
@@ -243,6 +259,7 @@ func (g *registry) leased(name string, records int) {
 type remoteAnalyzer struct {
 	ID       string  `json:"id"`
 	LastSeen float64 `json:"last_seen_seconds"` // ago; while it waits for work, since it asked
+	Waiting  bool    `json:"waiting"`           // a request of it waits for a batch now
 	Batches  int64   `json:"leased_batches"`
 	Records  int64   `json:"leased_records"`
 }
@@ -253,7 +270,7 @@ func (g *registry) rows(now time.Time) []remoteAnalyzer {
 	g.forget(now)
 	rows := make([]remoteAnalyzer, 0, len(g.seen))
 	for name, l := range g.seen {
-		rows = append(rows, remoteAnalyzer{name, now.Sub(l.last).Seconds(), l.batches, l.records})
+		rows = append(rows, remoteAnalyzer{name, now.Sub(l.last).Seconds(), l.waiting > 0, l.batches, l.records})
 	}
 	slices.SortFunc(rows, func(a, b remoteAnalyzer) int { return words.Natural(a.ID, b.ID) })
 	return rows

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,9 +25,7 @@ func TestAnalyzersElsewhereAreListedAsPeopleCount(t *testing.T) {
 	g := registry{seen: map[string]*leaser{}}
 	want := []string{"node2", "node10", "web-1", "web-2", "web-9", "web-10", "web-10-1"}
 	now := time.Now()
-	for _, name := range want {
-		g.asked(name, now)
-	}
+	g.asked(want, now)
 	var got []string
 	for _, r := range g.rows(now) {
 		got = append(got, r.ID)
@@ -159,5 +160,78 @@ func TestALateAckIsRefusedAloneAmongOthers(t *testing.T) {
 	}
 	if st, _ := q.Stats(t.Context()); st.Completed != 3 || st.Waiting != 1 {
 		t.Errorf("%d completed, %d waiting; want 3 and 1", st.Completed, st.Waiting)
+	}
+}
+
+// TestAClientThatHungUpIsSeenAtOnce: on the connection, also before net/http has noticed, and while it waits to read the next request.
+func TestAClientThatHungUpIsSeenAtOnce(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the state of a connection is looked at on Linux only")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, tt := range []struct {
+		name  string
+		leave func(*net.TCPConn)
+		want  connState
+	}{
+		{"stays", func(*net.TCPConn) {}, connOpen},
+		{"sends more", func(c *net.TCPConn) { c.Write([]byte("GET")) }, connOpen},
+		{"closes", func(c *net.TCPConn) { c.Close() }, connClosed},
+		{"resets", func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, connReset},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			c, err := Listener{ln.(*net.TCPListener)}.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read sync.WaitGroup
+			defer read.Wait()
+			defer c.Close()
+			read.Go(func() { c.Read(make([]byte, 0)) })
+			tt.leave(client.(*net.TCPConn))
+			if got := peek(ConnContext(t.Context(), c)); got != tt.want {
+				t.Errorf("state %d, want %d", got, tt.want)
+			}
+			if got := peek(ConnContext(t.Context(), tls.Server(c, nil))); got != tt.want {
+				t.Errorf("state %d below TLS, want %d", got, tt.want)
+			}
+		})
+	}
+	if hungUp(t.Context()) {
+		t.Error("a request whose connection is not known counts as hung up")
+	}
+}
+
+func TestWhoWaitsForWorkIsListedAsWaiting(t *testing.T) {
+	g := registry{seen: map[string]*leaser{}}
+	now := time.Now()
+	g.asked([]string{"a", "b"}, now)
+	waiting := func() string {
+		var names []string
+		for _, r := range g.rows(now) {
+			if r.Waiting {
+				names = append(names, r.ID)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	g.wait([]string{"a"}, 1)
+	g.wait([]string{"a", "b"}, 1)
+	if got := waiting(); got != "a b" {
+		t.Errorf("%q wait, want a and b", got)
+	}
+	g.wait([]string{"a", "b"}, -1)
+	now = now.Add(time.Hour) // whoever waits is not forgotten
+	if got := waiting(); got != "a" || len(g.rows(now)) != 1 {
+		t.Errorf("%q wait, want a alone", got)
 	}
 }

@@ -109,7 +109,11 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 	}
 	if st.Remote != nil {
 		for _, r := range *st.Remote {
-			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased so far", words.Seconds(r.LastSeen), words.Thousands(r.Records))
+			waits := ""
+			if r.Waiting {
+				waits = ", waits for work"
+			}
+			row("  "+r.ID, "elsewhere, asked %s ago%s, %s records leased so far", words.Seconds(r.LastSeen), waits, words.Thousands(r.Records))
 		}
 	}
 	return t.Flush()
