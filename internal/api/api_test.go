@@ -117,7 +117,7 @@ func TestAnswers(t *testing.T) {
 		{"index", "GET", "/", "", "", 200, `POST /v1/records`},
 		{"healthy", "GET", "/healthz", "", "", 200, `"ok"`},
 		{"ready", "GET", "/readyz", "", "", 200, `"ready"`},
-		{"leases need JSON", "POST", "/v1/leases", js, "{", 400, `not the JSON`},
+		{"leases need JSON", "POST", "/v1/leases", js, "{", 400, `not JSON`},
 		{"too many leases", "POST", "/v1/leases", js, `{"max_batches":65}`, 400, `1 to 64`},
 		{"an unknown token", "POST", "/v1/leases/nonsense/ack", js, "", 409, `lease expired`},
 		{"an impossible delay", "POST", "/v1/leases/nonsense/nack", js, `{"delay_seconds":-1}`, 400, `delay_seconds`},
@@ -128,14 +128,14 @@ func TestAnswers(t *testing.T) {
 		{"dropping a wrong one", "DELETE", "/v1/dead/x", "", "", 400, `whole number`},
 		{"retrying all of none", "POST", "/v1/dead/retry", "", "", 200, `{"count":0}`},
 		{"results", "GET", "/v1/results", "", "", 200, `"by_severity"`},
-		{"adding a result", "POST", "/v1/results", js, `{"batch":"b","records":1}`, 200, `added`},
+		{"adding a result", "POST", "/v1/results", js, `{"batch":"00112233445566778899aabb","records":1}`, 200, `added`},
 		{"decisions", "GET", "/v1/decisions", "", "", 200, `"decisions":[]`},
 		{"a league of nobody", "GET", "/v1/league", "", "", 404, `"hint":"start it with --league`},
 		{"pausing", "POST", "/v1/autoscaler/pause", "", "", 200, `"paused":true`},
 		{"resuming", "POST", "/v1/autoscaler/resume", "", "", 200, `"paused":false`},
 		{"forcing", "POST", "/v1/autoscaler/force", js, `{"size":3,"seconds":60}`, 200, `"forced_size":3`},
 		{"forcing without an end", "POST", "/v1/autoscaler/force", js, `{"size":3}`, 400, `required`},
-		{"forcing without measure", "POST", "/v1/autoscaler/force", js, `{"size":1000,"seconds":1}`, 400, `at most 100`},
+		{"forcing without measure", "POST", "/v1/autoscaler/force", js, `{"size":1000,"seconds":1}`, 400, `must be 0 to 100`},
 	}
 	url, _, _ := start(t, distributor.Options{MaxBodyBytes: 4096, MaxRecordBytes: 1024})
 	for _, tt := range tests {
