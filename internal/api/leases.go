@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -281,8 +283,9 @@ func (s *Server) postResult(w http.ResponseWriter, r *http.Request) {
 
 // registry knows which analyzers of other processes have asked for work lately.
 type registry struct {
-	mu   sync.Mutex
-	seen map[string]*leaser
+	mu     sync.Mutex
+	seen   map[string]*leaser
+	tidied time.Time // when those who were not seen for long were last forgotten
 }
 
 // leaser is one analyzer elsewhere.
@@ -292,10 +295,12 @@ type leaser struct {
 	batches, records int64
 }
 
-// remembered is how long after its last word an analyzer is still listed, and maxLeasers how many are at most.
+// remembered is how long after its last word an analyzer is still known. At most maxLeasers are, and maxRows of them are listed, those that
+// were seen last.
 const (
 	remembered = 2 * maxWait
 	maxLeasers = 10_000
+	maxRows    = 1_000
 )
 
 // asked notes who asks for work.
@@ -307,7 +312,7 @@ func (g *registry) asked(names []string, now time.Time) {
 			l.last = now
 			continue
 		}
-		if len(g.seen) >= maxLeasers {
+		if len(g.seen) >= maxLeasers && now.Sub(g.tidied) >= time.Second { // it looks at all
 			g.forget(now)
 		}
 		if len(g.seen) < maxLeasers {
@@ -328,6 +333,7 @@ func (g *registry) wait(names []string, by int) {
 }
 
 func (g *registry) forget(now time.Time) {
+	g.tidied = now
 	for name, l := range g.seen {
 		if now.Sub(l.last) > remembered && l.waiting <= 0 {
 			delete(g.seen, name)
@@ -353,7 +359,8 @@ type remoteAnalyzer struct {
 	Records  int64   `json:"leased_records"`
 }
 
-func (g *registry) rows(now time.Time) []remoteAnalyzer {
+// rows lists those that were seen last, by name, and says how many there are in all.
+func (g *registry) rows(now time.Time) ([]remoteAnalyzer, int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.forget(now)
@@ -361,6 +368,13 @@ func (g *registry) rows(now time.Time) []remoteAnalyzer {
 	for name, l := range g.seen {
 		rows = append(rows, remoteAnalyzer{name, now.Sub(l.last).Seconds(), l.waiting > 0, l.batches, l.records})
 	}
+	all := len(rows)
+	if all > maxRows {
+		slices.SortFunc(rows, func(a, b remoteAnalyzer) int {
+			return cmp.Or(cmp.Compare(a.LastSeen, b.LastSeen), strings.Compare(a.ID, b.ID))
+		})
+		rows = slices.Clone(rows[:maxRows])
+	}
 	slices.SortFunc(rows, func(a, b remoteAnalyzer) int { return words.Natural(a.ID, b.ID) })
-	return rows
+	return rows, all
 }

@@ -27,7 +27,8 @@ func TestAnalyzersElsewhereAreListedAsPeopleCount(t *testing.T) {
 	now := time.Now()
 	g.asked(want, now)
 	var got []string
-	for _, r := range g.rows(now) {
+	rows, _ := g.rows(now)
+	for _, r := range rows {
 		got = append(got, r.ID)
 	}
 	if !slices.Equal(got, want) {
@@ -123,7 +124,7 @@ func TestAnalyzersShareRequestsWithAnyDistributor(t *testing.T) {
 			if st, err := q.Stats(t.Context()); err != nil || st.Completed != batches || st.Redelivers != 0 || len(seen) != batches {
 				t.Errorf("%d completed, %d redelivered, %d seen, %v; want %d, 0, %[5]d", st.Completed, st.Redelivers, len(seen), err, batches)
 			}
-			if rows := s.leasing.rows(time.Now()); name == "of today" && len(rows) != analyzers {
+			if rows, _ := s.leasing.rows(time.Now()); name == "of today" && len(rows) != analyzers {
 				t.Errorf("%d analyzers are listed, want each of %d by its name", len(rows), analyzers)
 			}
 		})
@@ -217,7 +218,8 @@ func TestWhoWaitsForWorkIsListedAsWaiting(t *testing.T) {
 	g.asked([]string{"a", "b"}, now)
 	waiting := func() string {
 		var names []string
-		for _, r := range g.rows(now) {
+		rows, _ := g.rows(now)
+		for _, r := range rows {
 			if r.Waiting {
 				names = append(names, r.ID)
 			}
@@ -231,7 +233,29 @@ func TestWhoWaitsForWorkIsListedAsWaiting(t *testing.T) {
 	}
 	g.wait([]string{"a", "b"}, -1)
 	now = now.Add(time.Hour) // whoever waits is not forgotten
-	if got := waiting(); got != "a" || len(g.rows(now)) != 1 {
+	if got, rows := waiting(), len(g.seen); got != "a" || rows != 1 {
 		t.Errorf("%q wait, want a alone", got)
+	}
+}
+
+// TestManyNamesTakeBoundedMemory: no more are known than maxLeasers, and no more listed than maxRows, while real ones that come later are
+// known again once the others were not seen for a while.
+func TestManyNamesTakeBoundedMemory(t *testing.T) {
+	g := registry{seen: map[string]*leaser{}}
+	now := time.Now()
+	for i := range 3 * maxLeasers {
+		g.asked([]string{fmt.Sprint("made-up-", i)}, now.Add(time.Duration(i)))
+	}
+	rows, all := g.rows(now)
+	if len(g.seen) != maxLeasers || all != maxLeasers || len(rows) != maxRows {
+		t.Errorf("%d known, %d counted, %d listed; want %d, %[4]d, %d", len(g.seen), all, len(rows), maxLeasers, maxRows)
+	}
+	if rows[maxRows-1].ID != fmt.Sprint("made-up-", maxLeasers-1) {
+		t.Errorf("the last row is %s, want that of the one seen last", rows[maxRows-1].ID)
+	}
+	later := now.Add(remembered + time.Second)
+	g.asked([]string{"real"}, later)
+	if rows, all := g.rows(later); all != 1 || rows[0].ID != "real" {
+		t.Errorf("%d are known later, want the real one alone", all)
 	}
 }

@@ -25,7 +25,9 @@ type Stats struct {
 	Ingest     *IngestStats      `json:"ingest,omitempty"`
 	Pool       *analyzer.Stats   `json:"pool,omitempty"`
 	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
-	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately
+	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately, at most maxRows
+
+	RemoteCount *int `json:"remote_analyzers_count,omitempty"` // all of them
 }
 
 // QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight + lost.
@@ -73,8 +75,8 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 		if err := s.Queue.Healthy(); err != nil {
 			st.Problem = err.Error()
 		}
-		rows := s.leasing.rows(time.Now())
-		st.Remote = &rows
+		rows, all := s.leasing.rows(time.Now())
+		st.Remote, st.RemoteCount = &rows, &all
 	}
 	if s.Distributor != nil {
 		d := s.Distributor.Stats()

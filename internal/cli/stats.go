@@ -115,6 +115,9 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 			}
 			row("  "+r.ID, "elsewhere, asked %s ago%s, %s records leased so far", words.Seconds(r.LastSeen), waits, words.Thousands(r.Records))
 		}
+		if st.RemoteCount != nil && *st.RemoteCount > len(*st.Remote) {
+			row("", "%s elsewhere", words.Plural(*st.RemoteCount-len(*st.Remote), "more analyzer", "more analyzers"))
+		}
 	}
 	return t.Flush()
 }
