@@ -31,21 +31,26 @@ const (
 
 // peek looks at the connection of a request without reading from it, in one system call.
 func peek(ctx context.Context) connState {
+	state := connOpen
+	if !onSocket(ctx, func(fd uintptr) { state = peekAt(fd) }) {
+		return connReset
+	}
+	return state
+}
+
+// holdLittle keeps the system from taking much of an answer that its client does not read, so that a write which returns tells something.
+func holdLittle(ctx context.Context) { onSocket(ctx, holdLittleAt) }
+
+// onSocket calls do with the socket of a request if it is known, and reports whether the connection is open on this side.
+func onSocket(ctx context.Context, do func(fd uintptr)) bool {
 	conn, _ := ctx.Value(connKey{}).(net.Conn)
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // of TLS
 		conn = t.NetConn()
 	}
 	c, ok := conn.(syscall.Conn)
 	if !ok {
-		return connOpen
+		return true
 	}
 	raw, err := c.SyscallConn()
-	if err != nil {
-		return connReset
-	}
-	state := connOpen
-	if err := raw.Control(func(fd uintptr) { state = peekAt(fd) }); err != nil { // closed on this side
-		return connReset
-	}
-	return state
+	return err == nil && raw.Control(do) == nil
 }

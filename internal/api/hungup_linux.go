@@ -26,3 +26,11 @@ func peekAt(fd uintptr) connState {
 	}
 	return connOpen
 }
+
+// tcpNotSentLowat is TCP_NOTSENT_LOWAT of include/uapi/linux/tcp.h: the bytes that wait to be sent beyond which a write waits. What is on its
+// way does not count, so it slows nobody down.
+const tcpNotSentLowat = 25
+
+func holdLittleAt(fd uintptr) {
+	syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, 16<<10) // without it, more is held
+}

@@ -139,6 +139,9 @@ func (a *leaseAnswer) send(w http.ResponseWriter, r *http.Request) string {
 	if hungUp(r.Context()) {
 		return "the analyzer hung up"
 	}
+	if len(a.body) > piece {
+		holdLittle(r.Context())
+	}
 	if err := deliver(w, a.body, a.claim); err != nil {
 		return "the answer was not read: " + err.Error()
 	}
@@ -156,7 +159,7 @@ func deliver(w http.ResponseWriter, body []byte, c *claim) error {
 	defer c.depend(time.Time{}, nil)
 	for sent, last := 0, 0; sent < len(body); sent += last {
 		next := min(len(body)-sent, piece)
-		err := c.step(last, func() { conn.SetWriteDeadline(due(begun, time.Now(), sent+next)) }) // not supported only where a test has no connection
+		err := c.step(last, func() { conn.SetWriteDeadline(due(begun, time.Now(), sent+next, readTime)) }) // not supported only where a test has no connection
 		if err != nil {
 			return err
 		}

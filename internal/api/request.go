@@ -26,14 +26,15 @@ const (
 
 // Bounds of what a client may take to send a body or to read an answer. The deadline moves with what has passed.
 const (
-	slowest   = 64 << 10         // bytes a second over the whole
-	allowance = 10 * time.Second // beyond that
-	piece     = 64 << 10         // bytes after which the deadline moves
+	slowest  = 64 << 10         // bytes a second over the whole
+	sendTime = 10 * time.Second // for a piece of a body, and beyond what the slowest takes for the whole
+	readTime = 3 * time.Second  // the same for an answer with leases, which nobody else gets meanwhile
+	piece    = 64 << 10         // bytes after which the deadline moves
 )
 
 // due is when the next piece of a transfer must have passed that began at a time: after the allowance, or earlier where the whole would
 // be slower than the slowest that is allowed.
-func due(begun, now time.Time, next int) time.Time {
+func due(begun, now time.Time, next int, allowance time.Duration) time.Time {
 	whole := begun.Add(allowance + time.Duration(next)*time.Second/slowest)
 	if one := now.Add(allowance); one.Before(whole) {
 		return one
@@ -50,7 +51,7 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 	c := s.work.claim()
 	begun := time.Now()
 	c.depend(begun, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
-	conn.SetReadDeadline(due(begun, begun, unclaimed)) // not supported only where a test has no connection
+	conn.SetReadDeadline(due(begun, begun, unclaimed, sendTime)) // not supported only where a test has no connection
 	var (
 		body  bytes.Buffer
 		err   error
@@ -74,7 +75,7 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 		}
 		body.Write(chunk[:n])
 		if slow := c.step(n, func() {
-			conn.SetReadDeadline(due(begun, time.Now(), body.Len()+piece))
+			conn.SetReadDeadline(due(begun, time.Now(), body.Len()+piece, sendTime))
 		}); slow != nil {
 			err = slow
 		}
@@ -96,7 +97,7 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 	case errors.Is(err, errSlow):
 		pushBack(w, remote.Error{Message: "the body came too slowly while others wait for memory", Hint: "send it again"})
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		fail(w, http.StatusRequestTimeout, remote.Error{Message: fmt.Sprintf("the body did not arrive in time: at least %d bytes a second, beyond %v", slowest, allowance),
+		fail(w, http.StatusRequestTimeout, remote.Error{Message: fmt.Sprintf("the body did not arrive in time: at least %d bytes a second, beyond %v", slowest, sendTime),
 			Hint: "nothing was changed; send all of it again"})
 	default:
 		fail(w, http.StatusBadRequest, remote.Error{Message: "the body broke off", Hint: "nothing was changed; send all of it again"})
