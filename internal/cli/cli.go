@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
@@ -42,6 +41,7 @@ type usageError struct{ error }
 
 // Main runs one command and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	stdout, stderr = newScreen(stdout), newScreen(stderr)
 	ctx, stop := untilInterrupted(stderr)
 	defer stop()
 	root := newRoot()
@@ -187,26 +187,21 @@ func settings(cmd *cobra.Command, run func(cmd *cobra.Command, args []string, c 
 
 // logger writes text to a terminal and JSON elsewhere, unless told otherwise.
 func logger(w io.Writer, c *config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
+	o := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: bounded}
 	if c.LogFormat == config.LogText || c.LogFormat == config.LogAuto && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // client talks to the distributor that the configuration names. A bad URL is a mistake of usage.
-func client(c *config.Config) (*remote.Client, error) {
+func client(c *config.Config) (*server, error) {
 	cl, err := remote.NewClient(c.Distributor)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	cl.Token, err = token(c)
-	return cl, err
+	return &server{cl, c.JSON}, err
 }
 
 // token is what to send as bearer token; nil where there is none.

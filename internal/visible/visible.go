@@ -82,8 +82,8 @@ func hidden(r rune) bool {
 	return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) || blank[r]
 }
 
-// appendVisible appends text with escapes. As a stream, line breaks and tabs stay, and escapes beyond 16 bits are written as in JSON, where
-// such runes are in strings only.
+// appendVisible appends text with escapes. As a stream, line breaks and tabs stay, and runes are written as in JSON, where they are in strings
+// only.
 func appendVisible(out []byte, text string, stream bool) []byte {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
@@ -98,7 +98,7 @@ func appendVisible(out []byte, text string, stream bool) []byte {
 			out = append(out, `\t`...)
 		case r == '\r':
 			out = append(out, `\r`...)
-		case r < utf8.RuneSelf:
+		case r < utf8.RuneSelf && !stream:
 			out = fmt.Appendf(out, `\x%02x`, r)
 		case r < 1<<16:
 			out = fmt.Appendf(out, `\u%04x`, r)

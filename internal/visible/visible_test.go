@@ -88,7 +88,7 @@ func FuzzLine(f *testing.F) {
 }
 
 func TestJSONStaysTheSameThroughTheWriter(t *testing.T) {
-	in := map[string]string{"a\u009b": "\u202e\U000e0041\u2028\x1b\n\ufeff ü"}
+	in := map[string]string{"a\u009b": "\x7f\u202e\U000e0041\u2028\x1b\n\ufeff ü"}
 	text, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
