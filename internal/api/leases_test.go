@@ -259,3 +259,53 @@ func TestManyNamesTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d are known later, want the real one alone", all)
 	}
 }
+
+// broken is a client that takes some bytes of an answer and then no more.
+type broken struct {
+	*httptest.ResponseRecorder
+	left int
+}
+
+func (b *broken) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		return b.left, errors.New("broken pipe")
+	}
+	b.left -= len(p)
+	return b.ResponseRecorder.Write(p)
+}
+
+// TestABatchWhoseAnswerWasNotReadIsThereAgainAtOnce: in either form, however much of it was read, and as if it had not been leased.
+func TestABatchWhoseAnswerWasNotReadIsThereAgainAtOnce(t *testing.T) {
+	_, q, s := start(t, distributor.Options{})
+	var lines strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&lines, `{"body":"%x"}`+"\n", i*i*i*i*7919)
+	}
+	for range 3 {
+		if err := q.Put(t.Context(), sluice.NewBatch([]byte(lines.String()), 1000, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, form := range []string{"application/json", remote.StoredForm} {
+		for _, read := range []int{0, 100, 5000} {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/leases", strings.NewReader(`{"analyzer":"a","max_batches":3}`))
+			r.Header.Set("Accept", form)
+			s.ServeHTTP(&broken{httptest.NewRecorder(), read}, r)
+			if st, err := q.Stats(t.Context()); err != nil || st.Waiting != 3000 || st.InFlight != 0 {
+				t.Errorf("%s, %d bytes read: %d waiting, %d in flight, %v; want all to wait", form, read, st.Waiting, st.InFlight, err)
+			}
+		}
+	}
+	leases, err := q.Lease(t.Context(), queue.Request{Analyzer: "b", Max: 3})
+	if err != nil || len(leases) != 3 {
+		t.Fatal(leases, err)
+	}
+	for _, l := range leases {
+		if l.Attempt != 1 {
+			t.Errorf("attempt %d, want 1", l.Attempt)
+		}
+	}
+	if free := s.work.free; free != workMemory || len(s.work.held) != 0 {
+		t.Errorf("%d bytes are free after all, want %d", free, workMemory)
+	}
+}
