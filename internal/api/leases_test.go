@@ -202,6 +202,9 @@ func TestAClientThatHungUpIsSeenAtOnce(t *testing.T) {
 			if got := peek(ConnContext(t.Context(), c)); got != tt.want {
 				t.Errorf("state %d, want %d", got, tt.want)
 			}
+			if got := hungUp(ConnContext(t.Context(), c)); got != (tt.want != connOpen) {
+				t.Errorf("hung up: %v", got)
+			}
 			if got := peek(ConnContext(t.Context(), tls.Server(c, nil))); got != tt.want {
 				t.Errorf("state %d below TLS, want %d", got, tt.want)
 			}
