@@ -30,7 +30,9 @@ func TestTheSlowestGivesWay(t *testing.T) {
 		_, slowStopped := held(t, b, 100, 10, 2*time.Second)
 		_, freshStopped := held(t, b, 100, 0, 0)
 		served := make(chan error)
-		go func() { served <- b.claim().grow(t.Context(), 100) }()
+		ctx, leave := context.WithTimeout(t.Context(), time.Minute)
+		defer leave()
+		go func() { served <- b.claim().grow(ctx, 100) }()
 		time.Sleep(lookAgain * 3 / 2)
 		synctest.Wait()
 		if !*slowStopped || *fastStopped || *freshStopped {
@@ -126,12 +128,14 @@ func TestAClaimThatWaitsForMoreCanBeCut(t *testing.T) {
 		two, _ := held(t, b, 50, 50, 0)
 		for _, c := range []*claim{one, two} {
 			go func() {
-				err := c.grow(t.Context(), 50)
+				ctx, leave := context.WithTimeout(t.Context(), time.Minute)
+				defer leave()
+				err := c.grow(ctx, 50)
 				c.release()
 				results <- err
 			}()
 		}
-		if a, b := <-results, <-results; (a == nil) == (b == nil) {
+		if a, b := <-results, <-results; (a == nil) == (b == nil) || errors.Is(errors.Join(a, b), context.DeadlineExceeded) {
 			t.Errorf("%v and %v, want one to be cut and one to go on", a, b)
 		}
 	})

@@ -30,7 +30,11 @@ func done(t *testing.T, server *process, token, what, body string) reply {
 // stale wants an action on a lease that is over to be refused as a conflict.
 func stale(t *testing.T, server *process, token, what string) {
 	t.Helper()
-	r := act(t, server, token, what, `{"reason":"late"}`)
+	body := ""
+	if what == "nack" {
+		body = `{"reason":"late"}`
+	}
+	r := act(t, server, token, what, body)
 	var e remote.Error
 	if json.Unmarshal([]byte(r.body), &e) != nil || r.status != 409 || e.Message == "" || e.Hint == "" {
 		t.Errorf("%s with token %q: %s, want 409 with an error and a hint", what, token, r)
