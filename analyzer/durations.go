@@ -3,6 +3,8 @@ package analyzer
 import (
 	"slices"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // durations remembers how long the last batches of an analyzer took.
@@ -43,9 +45,4 @@ func (d *durations) quantiles(now time.Time) (p50, p99 float64) {
 // mostError is how much of an error is kept for people to see.
 const mostError = 500
 
-func short(s string) string {
-	if len(s) <= mostError {
-		return s
-	}
-	return s[:mostError] + "..."
-}
+func short(s string) string { return visible.Cut(s, mostError) }

@@ -71,8 +71,8 @@ func TestVerdicts(t *testing.T) {
 		},
 		"records joined with another error": {
 			errors.Join(analyzer.FailRecords(map[int]error{0: boom}), boom),
-			"nack: record 0: boom\nboom",
-			[]queue.Failure{{Reason: "record 0: boom\nboom"}},
+			`nack: record 0: boom\nboom`,
+			[]queue.Failure{{Reason: `record 0: boom\nboom`}},
 		},
 		"a discard of records is about the whole batch": {
 			analyzer.Discard(analyzer.FailRecords(map[int]error{0: boom})),

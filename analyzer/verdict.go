@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluicehq/sluice/queue"
@@ -155,9 +154,6 @@ func join(a, b error) error {
 	return errors.Join(a, b)
 }
 
-// maxReason bounds the text that is kept with a failed batch: long enough for any message, too short for a dump.
-const maxReason = 2000
-
 func failure(err error) queue.Failure {
 	f := queue.Failure{Reason: reason(err.Error())}
 	v, _ := errors.AsType[verdict](err)
@@ -174,8 +170,5 @@ func reason(text string) string {
 	if text == "" {
 		return "the handler failed without saying why"
 	}
-	if len(text) > maxReason {
-		text = text[:maxReason] + "..."
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return queue.Reason(text)
 }

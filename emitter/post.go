@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // The most of an answer that is read, in bytes.
@@ -92,18 +94,21 @@ type RefusedError struct {
 	Hint    string // what to do about it; may be empty
 }
 
+// maxText is how many bytes of what a server said are in an error. They are made safe to print, since it may be another program.
+const maxText = 2000
+
 // Error names the status, what the server said, the limit and the hint.
 func (e *RefusedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "distributor answered %d %s", e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+		b.WriteString(": " + visible.Cut(e.Message, maxText))
 	}
 	if e.Limit != "" {
-		b.WriteString(" (limit " + e.Limit + ")")
+		b.WriteString(" (limit " + visible.Cut(e.Limit, maxText) + ")")
 	}
 	if e.Hint != "" {
-		b.WriteString("; " + e.Hint)
+		b.WriteString("; " + visible.Cut(e.Hint, maxText))
 	}
 	return b.String()
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // Queue is a durable work queue of batches. Its methods may be called from several goroutines.
@@ -81,11 +82,26 @@ type Lease struct {
 // Failure says that a batch or a record could not be analyzed.
 type Failure struct {
 	Record   int           // index in the batch, from 0
-	Reason   string        // the error, for people; kept with a dead letter
+	Reason   string        // the error, for people; see Why
 	Delay    time.Duration // how long to wait before the next attempt; zero leaves it to [Retry]
 	Discard  bool          // hopeless: make it a dead letter now
 	Vanished bool          // the analyzer gave no answer: the lease expired, or the process ended; set by engines
 	HandBack bool          // not the batch's fault, or the analyzer is leaving: no attempt is counted; available after Delay, zero means at once
+}
+
+// MaxReason is how many bytes of a reason are kept.
+const MaxReason = 1000
+
+// Why is the reason in the one form that is kept, logged and shown: one line, at most MaxReason bytes, without anything that a terminal or a
+// log viewer would obey. Handlers and analyzers of other people choose reasons, so every engine uses this form.
+func (f Failure) Why() string { return Reason(f.Reason) }
+
+// Reason is [Failure.Why] of a text.
+func Reason(text string) string {
+	if text == "" {
+		return "no reason was given"
+	}
+	return visible.Cut(text, MaxReason)
 }
 
 // DeadLetter is a batch (or some records of one) that was given up.

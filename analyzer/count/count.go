@@ -9,6 +9,7 @@ import (
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/internal/ranges"
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // Sink keeps results. It may be called from several goroutines.
@@ -109,6 +110,9 @@ func (c *counter) count(f fields, size int64) {
 	}
 	r := c.emitters[string(f.emitter)]
 	if r == nil {
+		if len(c.emitters) >= MaxEmitters || !visible.Safe(string(f.emitter)) {
+			return
+		}
 		r = &run{}
 		c.emitters[string(f.emitter)] = r
 	}

@@ -35,7 +35,8 @@ func TestCountsBySeverityAndService(t *testing.T) {
 		"escapes in a value":         {`{"severity":"\u0049NFO","service":"a\"b"}`, "INFO", `a"b`},
 		"escapes in a key":           {`{"s\u0065verity":"INFO"}`, "INFO", "unknown"},
 		"the last of two keys":       {`{"severity":"a","severity":"b"}`, "b", "unknown"},
-		"a long name":                {`{"severity":"` + strings.Repeat("x", 127) + `é"}`, strings.Repeat("x", 127), "unknown"},
+		"a long name":                {`{"severity":"` + strings.Repeat("x", 127) + `é"}`, strings.Repeat("x", 125) + "…", "unknown"},
+		"a name of controls":         {`{"severity":"\u001b[2J\n\u202e","service":"\u009b"}`, `\x1b[2J\n\u202e`, `\u009b`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, unreadable, err := count.Count(batch(c.line))

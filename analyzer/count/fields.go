@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/internal/jsonscan"
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // fields is what counting needs to know of a record. The texts are empty where it does not say.
@@ -194,8 +194,8 @@ func name(text []byte, missing string) string {
 	switch {
 	case len(text) == 0:
 		return missing
-	case len(text) > MaxNameBytes:
-		return strings.ToValidUTF8(string(text[:MaxNameBytes]), "")
+	case len(text) > MaxNameBytes || !visible.Safe(string(text)):
+		return visible.Cut(string(text), MaxNameBytes)
 	}
 	return string(text)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -24,6 +23,7 @@ import (
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/slo"
 	"github.com/sluicehq/sluice/internal/tap"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -71,6 +71,7 @@ type Server struct {
 	routed  []string // the patterns in mux
 	leasing registry
 	feed    *feed
+	work    *budget // memory of bodies and answers of the work API
 
 	deadShowing sync.Mutex // guards the next two
 	deadWatched bool       // new dead letters are shown to those who look
@@ -83,7 +84,7 @@ type Server struct {
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
-	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, work: newBudget(workMemory), stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
 	s.feed = newFeed(s)
 	s.routes()
 	return s
@@ -109,28 +110,28 @@ func (s *Server) routes() {
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
 	handle("POST "+recordsPath, s.Distributor != nil, s.unlessStopped(s.postRecords))
 	handle("POST /v1/leases", q, s.postLeases)
-	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
+	handle("POST /v1/leases/{token}/extend", q, s.bare(s.postExtend))
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
 	handle("GET /v1/dead", q, s.getDead)
 	handle("DELETE /v1/dead", q, s.steering(s.deleteAllDead))
 	handle("POST /v1/dead/retry", q, s.steering(s.retryAllDead))
 	handle("GET /v1/dead/{id}", q, s.getDeadLetter)
-	handle("DELETE /v1/dead/{id}", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) })))
-	handle("POST /v1/dead/{id}/retry", q, s.steering(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) })))
+	handle("DELETE /v1/dead/{id}", q, s.steering(s.bare(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) }))))
+	handle("POST /v1/dead/{id}/retry", q, s.steering(s.bare(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) }))))
 	handle("GET /v1/dead/groups", q, s.getDeadGroups)
 	handle("GET /v1/dead/export", q, s.getDeadExport)
 	handle("GET /v1/tail", s.Tap != nil, s.getTail)
 	handle("GET /v1/tail/recent", s.Tap != nil, s.getTailRecent)
 	handle("GET /v1/flow", true, s.getFlow)
-	handle("POST /v1/analyzers/{id}/drain", pool, s.steering(s.dismiss(false)))
-	handle("POST /v1/analyzers/{id}/kill", pool, s.steering(s.dismiss(true)))
+	handle("POST /v1/analyzers/{id}/drain", pool, s.steering(s.bare(s.dismiss(false))))
+	handle("POST /v1/analyzers/{id}/kill", pool, s.steering(s.bare(s.dismiss(true))))
 	handle("GET /v1/results", s.Results != nil, s.getResults)
 	handle("POST /v1/results", s.Results != nil, s.postResult)
 	handle("GET /v1/decisions", scaler, s.getDecisions)
 	handle("GET /v1/league", scaler, s.getLeague)
-	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.postPause))
-	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.postResume))
+	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.bare(s.postPause)))
+	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.bare(s.postResume)))
 	handle("POST /v1/autoscaler/force", scaler && pool, s.steering(s.postForce))
 	handle("GET /v1/autoscaler/settings", s.Tuner != nil, s.getSettings)
 	handle("PUT /v1/autoscaler/settings", s.Tuner != nil, s.steering(s.putSettings))
@@ -253,7 +254,14 @@ func answer(w http.ResponseWriter, status int, v any) {
 	e.Encode(v)            // fails only when nobody reads any more
 }
 
-func fail(w http.ResponseWriter, status int, e remote.Error) { answer(w, status, e) }
+// fail answers with an error. It may repeat what the client sent, so it is cut and made safe to print.
+func fail(w http.ResponseWriter, status int, e remote.Error) {
+	e.Message, e.Hint = visible.Cut(e.Message, maxMessage), visible.Cut(e.Hint, maxMessage)
+	answer(w, status, e)
+}
+
+// maxMessage is how many bytes the text of an error has at most.
+const maxMessage = 2000
 
 // statusOf is the status that an error of the queue means.
 func statusOf(err error) int {
@@ -302,34 +310,6 @@ const retryAfter = 1
 func pushBack(w http.ResponseWriter, body remote.Error) {
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	fail(w, http.StatusServiceUnavailable, body)
-}
-
-// maxCommand is how long a JSON body may be that is not records.
-const maxCommand = 8 << 20
-
-// read decodes a JSON body into v; an empty body leaves v as it is. It answers and returns false where it can't.
-func read(w http.ResponseWriter, r *http.Request, v any) bool {
-	return readBody(w, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand)), v)
-}
-
-// readStrict is read, and refuses fields that are not known: a misspelled setting must not be taken for none.
-func readStrict(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand))
-	d.DisallowUnknownFields()
-	return readBody(w, d, v)
-}
-
-func readBody(w http.ResponseWriter, d *json.Decoder, v any) bool {
-	err := d.Decode(v)
-	if err == nil || errors.Is(err, io.EOF) {
-		return true
-	}
-	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		fail(w, http.StatusRequestEntityTooLarge, remote.Error{Message: "the body is too large", Limit: large.Limit})
-		return false
-	}
-	fail(w, http.StatusBadRequest, remote.Error{Message: "the body is not the JSON that is wanted here: " + err.Error()})
-	return false
 }
 
 // getIndex is the page for browsers, and a list of routes for everybody else.

@@ -30,7 +30,7 @@ var checks = []struct {
 	{"at_max_size", atMaxSize},
 	{"behind", behind},
 	{"no_analyzers", noAnalyzers},
-	{"budget", budget},
+	{"budget", workerHours},
 	{"governor", governor},
 	{"slo_missed", sloMissed},
 	{"failing", failing},
@@ -191,7 +191,7 @@ func noAnalyzers(l *Live) Reason {
 	return found(StateWarning, "start analyzers: sluice analyze", "%s records wait, and no analyzer has asked for work lately", words.Thousands(l.Depth))
 }
 
-func budget(l *Live) Reason {
+func workerHours(l *Live) Reason {
 	if l.Autoscaler == nil || !held(l.Autoscaler, autoscale.ClampBudget) {
 		return Reason{}
 	}

@@ -114,8 +114,12 @@ func (s *Server) deleteAllDead(w http.ResponseWriter, r *http.Request) {
 // allDead does something to all dead letters, or those of a kind, that are there at the start, so that one which dies again at once is
 // not taken twice.
 func (s *Server) allDead(w http.ResponseWriter, r *http.Request, do func(context.Context, uint64) error) {
+	query, ok := params(w, r, "kind")
+	if !ok || !s.noBody(w, r) {
+		return
+	}
 	var ids []uint64
-	err := s.eachDead(r.Context(), r.URL.Query().Get("kind"), 0, func(l queue.DeadLetter) error {
+	err := s.eachDead(r.Context(), query.Get("kind"), 0, func(l queue.DeadLetter) error {
 		ids = append(ids, l.ID)
 		return nil
 	})

@@ -253,14 +253,15 @@ func (f *feed) tellStats(l Live) {
 	if err != nil {
 		return
 	}
-	plain := full
 	if l.Pool != nil {
 		pool := *l.Pool
 		pool.Analyzers = nil
 		l.Pool = &pool
-		if plain, err = json.Marshal(l); err != nil {
-			return
-		}
+	}
+	l.Remote = nil
+	plain, err := json.Marshal(l)
+	if err != nil {
+		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

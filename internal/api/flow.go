@@ -107,8 +107,8 @@ func flowAnalyzers(f *Flow, st Stats) bool {
 		if p.LeaseError != "" {
 			node.State, node.Detail = "critical", p.LeaseError
 		}
-	case st.Remote != nil && len(*st.Remote) > 0:
-		node.State, node.Detail = "ok", fmt.Sprintf("%d elsewhere", len(*st.Remote))
+	case st.RemoteCount != nil && *st.RemoteCount > 0:
+		node.State, node.Detail = "ok", fmt.Sprintf("%d elsewhere", *st.RemoteCount)
 	default:
 		return false
 	}

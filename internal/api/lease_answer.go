@@ -1,7 +1,10 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,70 +14,161 @@ import (
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
-// leaseAnswer is an answer with leases in the form that the client accepts.
-type leaseAnswer interface {
-	// add adds a lease and returns by how many bytes the answer grew. An error is about the batch.
-	add(l queue.Lease) (int, error)
-	// write sends the answer. It is the last call.
-	write(w http.ResponseWriter)
+// leaseAnswer is an answer with leases. It is built in one piece of memory, which is claimed before batches are leased.
+type leaseAnswer struct {
+	claim    *claim
+	stored   bool // the form is remote.StoredForm, else JSON: remote.LeaseAnswer
+	body     []byte
+	leases   []queue.Lease // those in the body, without their batches
+	outcomes []remote.Outcome
 }
 
-func answerFor(r *http.Request, outcomes []remote.Outcome) leaseAnswer {
-	if !strings.Contains(r.Header.Get("Accept"), remote.StoredForm) {
-		return &jsonAnswer{Leases: []leaseJSON{}, Acks: outcomes}
+// bodies keeps the memory of answers.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKept = 2 << 20 // bytes of an answer whose memory is kept for another
+
+func answerFor(r *http.Request, c *claim, outcomes []remote.Outcome) *leaseAnswer {
+	a := &leaseAnswer{claim: c, outcomes: outcomes, body: (*bodies.Get().(*[]byte))[:0]}
+	if a.stored = strings.Contains(r.Header.Get("Accept"), remote.StoredForm); a.stored {
+		a.body = remote.AppendOutcomes(a.body, outcomes)
+	} else {
+		a.body = append(a.body, `{"leases":[`...)
 	}
-	a := storedAnswers.Get().(*storedAnswer)
-	a.body = remote.AppendOutcomes(a.body[:0], outcomes)
 	return a
 }
 
-// jsonAnswer is remote.LeaseAnswer with records written as they are stored.
-type jsonAnswer struct {
-	Leases []leaseJSON      `json:"leases"`
-	Acks   []remote.Outcome `json:"acks,omitempty"`
+// release ends the answer.
+func (a *leaseAnswer) release() {
+	if cap(a.body) <= maxKept {
+		bodies.Put(&a.body)
+	}
+	a.claim.release()
 }
 
-type leaseJSON struct {
-	Token     string     `json:"token"`
-	Batch     string     `json:"batch"`
-	Attempt   int        `json:"attempt"`
-	Accepted  time.Time  `json:"accepted_at"`
-	ExpiresAt time.Time  `json:"expires_at"`
-	Seconds   float64    `json:"lease_seconds"`
-	Records   rawRecords `json:"records"`
+func (a *leaseAnswer) size() int64 { return int64(len(a.body)) }
+
+// room claims memory for up to n more batches, and says for how many. For the first it waits; later ones only use what is free.
+func (a *leaseAnswer) room(ctx context.Context, n int) (int, error) {
+	each, want := int64(batchRoom), int64(min(n, maxAnswer/batchRoom))*batchRoom
+	if done := int64(len(a.leases)); done > 0 {
+		each = min(2*a.size()/done+1024, batchRoom) // others may be longer
+		want = min(int64(n)*each, maxAnswer-a.size())
+	}
+	free := a.claim.bytes - a.size()
+	if free < want && a.claim.tryGrow(want-free) {
+		free = want
+	}
+	if free < each {
+		if len(a.leases) > 0 {
+			return 0, nil
+		}
+		if err := a.claim.grow(ctx, each-free); err != nil {
+			return 0, err
+		}
+		free = each
+	}
+	return int(min(int64(n), free/each)), nil
 }
 
-func (a *jsonAnswer) add(l queue.Lease) (int, error) {
+// leaseHead is remote.Lease without the records.
+type leaseHead struct {
+	Token     string    `json:"token"`
+	Batch     string    `json:"batch"`
+	Attempt   int       `json:"attempt"`
+	Accepted  time.Time `json:"accepted_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Seconds   float64   `json:"lease_seconds"`
+}
+
+// add adds a lease. An error is about the batch.
+func (a *leaseAnswer) add(l queue.Lease) (err error) {
+	if a.stored {
+		a.body, err = remote.AppendLease(a.body, l, time.Now())
+	} else {
+		a.body, err = a.appendJSON(l)
+	}
+	if err != nil {
+		return err
+	}
+	a.leases = append(a.leases, queue.Lease{Token: l.Token})
+	if size := int64(cap(a.body)); size > a.claim.bytes { // larger than batches mostly are
+		a.claim.settle(size)
+	}
+	return nil
+}
+
+func (a *leaseAnswer) appendJSON(l queue.Lease) ([]byte, error) {
 	lines, err := l.Batch.Lines()
 	if err != nil {
-		return 0, err
+		return a.body, err
 	}
-	a.Leases = append(a.Leases, leaseJSON{l.Token, l.Batch.ID, l.Attempt, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds(), lines})
-	return len(lines), nil
+	head, err := json.Marshal(leaseHead{l.Token, l.Batch.ID, l.Attempt, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds()})
+	if err != nil {
+		return a.body, err
+	}
+	body := slices.Grow(a.body, len(head)+len(lines)+16)
+	if len(a.leases) > 0 {
+		body = append(body, ',')
+	}
+	body = append(body, head[:len(head)-1]...)
+	body = append(body, `,"records":`...)
+	return append(rawRecords(lines).appendTo(body), '}'), nil
 }
 
-func (a *jsonAnswer) write(w http.ResponseWriter) { answer(w, http.StatusOK, a) }
-
-// storedAnswer is the stored form; see remote.StoredForm.
-type storedAnswer struct{ body []byte }
-
-// storedAnswers keeps the memory of answers.
-var storedAnswers = sync.Pool{New: func() any { return &storedAnswer{} }}
-
-func (a *storedAnswer) add(l queue.Lease) (int, error) {
-	before := len(a.body)
-	var err error
-	a.body, err = remote.AppendLease(a.body, l, time.Now())
-	return len(a.body) - before, err
-}
-
-func (a *storedAnswer) write(w http.ResponseWriter) {
+// send sends the answer, piece by piece as the client reads, and returns why the client did not get all of it, if so.
+func (a *leaseAnswer) send(w http.ResponseWriter, r *http.Request) string {
 	h := w.Header()
-	h.Set("Content-Type", remote.StoredForm)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
-	w.Write(a.body) // fails only when nobody reads any more
-	if cap(a.body) <= 2*maxAnswer {
-		storedAnswers.Put(a)
+	if a.stored {
+		h.Set("Content-Type", remote.StoredForm)
+	} else {
+		a.body = append(a.body, ']')
+		if len(a.outcomes) > 0 {
+			outcomes, err := json.Marshal(a.outcomes)
+			if err != nil { // can't be
+				return err.Error()
+			}
+			a.body = append(append(a.body, `,"acks":`...), outcomes...)
+		}
+		a.body = append(a.body, '}', '\n')
+		h.Set("Content-Type", "application/json")
 	}
+	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	a.claim.settle(int64(cap(a.body)))
+	if hungUp(r.Context()) {
+		return "the analyzer hung up"
+	}
+	if len(a.body) > piece {
+		holdLittle(r.Context())
+	}
+	if err := deliver(w, a.body, a.claim); err != nil {
+		return "the answer was not read: " + err.Error()
+	}
+	if peek(r.Context()) == connReset {
+		return "the analyzer hung up"
+	}
+	return ""
+}
+
+// deliver writes a body to a client, whose time for it moves on with what it reads. The connection can't be used further after an error.
+func deliver(w http.ResponseWriter, body []byte, c *claim) error {
+	conn := http.NewResponseController(w)
+	begun := time.Now()
+	c.depend(begun, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer c.depend(time.Time{}, nil)
+	for sent, last := 0, 0; sent < len(body); sent += last {
+		next := min(len(body)-sent, piece)
+		err := c.step(last, func() { conn.SetWriteDeadline(due(begun, time.Now(), sent+next, readTime)) }) // not supported only where a test has no connection
+		if err != nil {
+			return err
+		}
+		if last, err = w.Write(body[sent : sent+next]); err != nil {
+			return err
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	return c.step(0, func() { conn.SetWriteDeadline(time.Time{}) })
 }

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,11 +25,10 @@ func TestAnalyzersElsewhereAreListedAsPeopleCount(t *testing.T) {
 	g := registry{seen: map[string]*leaser{}}
 	want := []string{"node2", "node10", "web-1", "web-2", "web-9", "web-10", "web-10-1"}
 	now := time.Now()
-	for _, name := range want {
-		g.asked(name, now)
-	}
+	g.asked(want, now)
 	var got []string
-	for _, r := range g.rows(now) {
+	rows, _ := g.rows(now)
+	for _, r := range rows {
 		got = append(got, r.ID)
 	}
 	if !slices.Equal(got, want) {
@@ -122,7 +124,7 @@ func TestAnalyzersShareRequestsWithAnyDistributor(t *testing.T) {
 			if st, err := q.Stats(t.Context()); err != nil || st.Completed != batches || st.Redelivers != 0 || len(seen) != batches {
 				t.Errorf("%d completed, %d redelivered, %d seen, %v; want %d, 0, %[5]d", st.Completed, st.Redelivers, len(seen), err, batches)
 			}
-			if rows := s.leasing.rows(time.Now()); name == "of today" && len(rows) != analyzers {
+			if rows, _ := s.leasing.rows(time.Now()); name == "of today" && len(rows) != analyzers {
 				t.Errorf("%d analyzers are listed, want each of %d by its name", len(rows), analyzers)
 			}
 		})
@@ -159,5 +161,154 @@ func TestALateAckIsRefusedAloneAmongOthers(t *testing.T) {
 	}
 	if st, _ := q.Stats(t.Context()); st.Completed != 3 || st.Waiting != 1 {
 		t.Errorf("%d completed, %d waiting; want 3 and 1", st.Completed, st.Waiting)
+	}
+}
+
+// TestAClientThatHungUpIsSeenAtOnce: on the connection, also before net/http has noticed, and while it waits to read the next request.
+func TestAClientThatHungUpIsSeenAtOnce(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the state of a connection is looked at on Linux only")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, tt := range []struct {
+		name  string
+		leave func(*net.TCPConn)
+		want  connState
+	}{
+		{"stays", func(*net.TCPConn) {}, connOpen},
+		{"sends more", func(c *net.TCPConn) { c.Write([]byte("GET")) }, connOpen},
+		{"closes", func(c *net.TCPConn) { c.Close() }, connClosed},
+		{"resets", func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, connReset},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			c, err := Listener{ln.(*net.TCPListener)}.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read sync.WaitGroup
+			defer read.Wait()
+			defer c.Close()
+			read.Go(func() { c.Read(make([]byte, 0)) })
+			tt.leave(client.(*net.TCPConn))
+			if got := peek(ConnContext(t.Context(), c)); got != tt.want {
+				t.Errorf("state %d, want %d", got, tt.want)
+			}
+			if got := hungUp(ConnContext(t.Context(), c)); got != (tt.want != connOpen) {
+				t.Errorf("hung up: %v", got)
+			}
+			if got := peek(ConnContext(t.Context(), tls.Server(c, nil))); got != tt.want {
+				t.Errorf("state %d below TLS, want %d", got, tt.want)
+			}
+		})
+	}
+	if hungUp(t.Context()) {
+		t.Error("a request whose connection is not known counts as hung up")
+	}
+}
+
+func TestWhoWaitsForWorkIsListedAsWaiting(t *testing.T) {
+	g := registry{seen: map[string]*leaser{}}
+	now := time.Now()
+	g.asked([]string{"a", "b"}, now)
+	waiting := func() string {
+		var names []string
+		rows, _ := g.rows(now)
+		for _, r := range rows {
+			if r.Waiting {
+				names = append(names, r.ID)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	g.wait([]string{"a"}, 1)
+	g.wait([]string{"a", "b"}, 1)
+	if got := waiting(); got != "a b" {
+		t.Errorf("%q wait, want a and b", got)
+	}
+	g.wait([]string{"a", "b"}, -1)
+	now = now.Add(time.Hour) // whoever waits is not forgotten
+	if got, rows := waiting(), len(g.seen); got != "a" || rows != 1 {
+		t.Errorf("%q wait, want a alone", got)
+	}
+}
+
+// TestManyNamesTakeBoundedMemory: no more are known than maxLeasers, and no more listed than maxRows, while real ones that come later are
+// known again once the others were not seen for a while.
+func TestManyNamesTakeBoundedMemory(t *testing.T) {
+	g := registry{seen: map[string]*leaser{}}
+	now := time.Now()
+	for i := range 3 * maxLeasers {
+		g.asked([]string{fmt.Sprint("made-up-", i)}, now.Add(time.Duration(i)))
+	}
+	rows, all := g.rows(now)
+	if len(g.seen) != maxLeasers || all != maxLeasers || len(rows) != maxRows {
+		t.Errorf("%d known, %d counted, %d listed; want %d, %[4]d, %d", len(g.seen), all, len(rows), maxLeasers, maxRows)
+	}
+	if rows[maxRows-1].ID != fmt.Sprint("made-up-", maxLeasers-1) {
+		t.Errorf("the last row is %s, want that of the one seen last", rows[maxRows-1].ID)
+	}
+	later := now.Add(remembered + time.Second)
+	g.asked([]string{"real"}, later)
+	if rows, all := g.rows(later); all != 1 || rows[0].ID != "real" {
+		t.Errorf("%d are known later, want the real one alone", all)
+	}
+}
+
+// broken is a client that takes some bytes of an answer and then no more.
+type broken struct {
+	*httptest.ResponseRecorder
+	left int
+}
+
+func (b *broken) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		return b.left, errors.New("broken pipe")
+	}
+	b.left -= len(p)
+	return b.ResponseRecorder.Write(p)
+}
+
+// TestABatchWhoseAnswerWasNotReadIsThereAgainAtOnce: in either form, however much of it was read, and as if it had not been leased.
+func TestABatchWhoseAnswerWasNotReadIsThereAgainAtOnce(t *testing.T) {
+	_, q, s := start(t, distributor.Options{})
+	var lines strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&lines, `{"body":"%x"}`+"\n", i*i*i*i*7919)
+	}
+	for range 3 {
+		if err := q.Put(t.Context(), sluice.NewBatch([]byte(lines.String()), 1000, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, form := range []string{"application/json", remote.StoredForm} {
+		for _, read := range []int{0, 100, 5000} {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/leases", strings.NewReader(`{"analyzer":"a","max_batches":3}`))
+			r.Header.Set("Accept", form)
+			s.ServeHTTP(&broken{httptest.NewRecorder(), read}, r)
+			if st, err := q.Stats(t.Context()); err != nil || st.Waiting != 3000 || st.InFlight != 0 {
+				t.Errorf("%s, %d bytes read: %d waiting, %d in flight, %v; want all to wait", form, read, st.Waiting, st.InFlight, err)
+			}
+		}
+	}
+	leases, err := q.Lease(t.Context(), queue.Request{Analyzer: "b", Max: 3})
+	if err != nil || len(leases) != 3 {
+		t.Fatal(leases, err)
+	}
+	for _, l := range leases {
+		if l.Attempt != 1 {
+			t.Errorf("attempt %d, want 1", l.Attempt)
+		}
+	}
+	if free := s.work.free; free != workMemory || len(s.work.held) != 0 {
+		t.Errorf("%d bytes are free after all, want %d", free, workMemory)
 	}
 }

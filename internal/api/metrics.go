@@ -80,7 +80,7 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 		c.collectWaits(ch, gauge, total)
 	}
 	if st.Remote != nil {
-		gauge("queue_remote_analyzers", "Analyzers of other processes that asked for work in the last two minutes.", float64(len(*st.Remote)))
+		gauge("queue_remote_analyzers", "Analyzers of other processes that asked for work in the last two minutes.", float64(*st.RemoteCount))
 	}
 	if in := st.Ingest; in != nil {
 		total("ingest_requests_total", "Bodies offered.", float64(in.Requests))

@@ -161,7 +161,12 @@ type rawRecords []byte
 
 // MarshalJSON writes the lines as an array.
 func (lines rawRecords) MarshalJSON() ([]byte, error) {
-	out := append(make([]byte, 0, len(lines)+2), '[')
+	return lines.appendTo(make([]byte, 0, len(lines)+2)), nil
+}
+
+// appendTo is MarshalJSON with memory that is there.
+func (lines rawRecords) appendTo(out []byte) []byte {
+	out = append(out, '[')
 	for i, c := range lines {
 		switch {
 		case c != '\n':
@@ -170,7 +175,7 @@ func (lines rawRecords) MarshalJSON() ([]byte, error) {
 			out = append(out, ',')
 		}
 	}
-	return append(out, ']'), nil
+	return append(out, ']')
 }
 
 var _ json.Marshaler = rawRecords(nil)

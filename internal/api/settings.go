@@ -89,9 +89,20 @@ func (s *Server) getSettings(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, tuningAnswer{s.Tuner.Tuning(), info.Presets, info.Policies, info.Changed})
 }
 
+// readTuning reads the body of a change. What is left out stays as it is, but it must say something.
 func (s *Server) readTuning(w http.ResponseWriter, r *http.Request) (Tuning, bool) {
-	t := Tuning{Policy: s.Tuner.Tuning().Policy}
-	return t, readStrict(w, r, &t)
+	var t Tuning
+	if !s.read(w, r, &t, maxSmall, false) {
+		return t, false
+	}
+	if t == (Tuning{}) {
+		wrong(w, "policy or settings is required")
+		return t, false
+	}
+	if t.Policy == "" {
+		t.Policy = s.Tuner.Tuning().Policy
+	}
+	return t, true
 }
 
 func (s *Server) postPreview(w http.ResponseWriter, r *http.Request) {

@@ -30,7 +30,9 @@ type Stats struct {
 	Ingest     *IngestStats      `json:"ingest,omitempty"`
 	Pool       *analyzer.Stats   `json:"pool,omitempty"`
 	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
-	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately
+	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately, at most maxRows
+
+	RemoteCount *int `json:"remote_analyzers_count,omitempty"` // all of them
 }
 
 // QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight + lost.
@@ -108,8 +110,8 @@ func (s *Server) queueStats(ctx context.Context, st *Stats) error {
 	if err := s.Queue.Healthy(); err != nil {
 		st.Problem = err.Error()
 	}
-	rows := s.leasing.rows(time.Now())
-	st.Remote = &rows
+	rows, all := s.leasing.rows(time.Now())
+	st.Remote, st.RemoteCount = &rows, &all
 	return nil
 }
 
@@ -250,24 +252,27 @@ func (s *Server) postResume(w http.ResponseWriter, _ *http.Request) {
 
 // ForceRequest is the body of POST /v1/autoscaler/force.
 type ForceRequest struct {
-	Size    *int    `json:"size"`    // analyzers; required
-	Seconds float64 `json:"seconds"` // until it ends; required
+	Size    int     `json:"size" strict:"required"`    // analyzers
+	Seconds float64 `json:"seconds" strict:"required"` // until it ends
 }
+
+// maxForce is how long a size may be forced, in seconds.
+const maxForce = 30 * 86400
 
 func (s *Server) postForce(w http.ResponseWriter, r *http.Request) {
 	var req ForceRequest
-	if !read(w, r, &req) {
+	if !s.read(w, r, &req, maxSmall, false) {
 		return
 	}
-	if req.Size == nil || req.Seconds <= 0 {
-		fail(w, http.StatusBadRequest, remote.Error{Message: "size and seconds are required", Hint: `for example {"size": 7, "seconds": 600}`})
+	if req.Seconds <= 0 || req.Seconds > maxForce {
+		wrong(w, fmt.Sprintf("seconds is %v, must be more than 0 and at most %d (30 days)", req.Seconds, maxForce))
 		return
 	}
-	if most := 10 * s.Scaler.Options().MaxSize; *req.Size > most {
-		fail(w, http.StatusBadRequest, remote.Error{Message: fmt.Sprintf("size is %d, want at most %d (ten times max_size)", *req.Size, most)})
+	if most := 10 * s.Scaler.Options().MaxSize; req.Size < 0 || req.Size > most {
+		wrong(w, fmt.Sprintf("size is %d, must be 0 to %d (ten times max_size)", req.Size, most))
 		return
 	}
-	if err := s.Scaler.Force(*req.Size, time.Duration(req.Seconds*float64(time.Second))); err != nil {
+	if err := s.Scaler.Force(req.Size, time.Duration(req.Seconds*float64(time.Second))); err != nil {
 		fail(w, http.StatusBadRequest, remote.Error{Message: err.Error()})
 		return
 	}

@@ -20,7 +20,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
@@ -55,6 +54,7 @@ type usageError struct {
 
 // Main runs one command and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	stdout, stderr = newScreen(stdout), newScreen(stderr)
 	ctx, stop := untilInterrupted(stderr)
 	defer stop()
 	root := newRoot()
@@ -224,28 +224,22 @@ func defaultsTo(cmd *cobra.Command, flag, text string) { cmd.Flags().Lookup(flag
 
 // logger writes text to a terminal and JSON elsewhere, unless told otherwise.
 func logger(w io.Writer, c *config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
+	o := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: bounded}
 	if c.LogFormat == config.LogText || c.LogFormat == config.LogAuto && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-// isTerminal is asked of what is written to and of what is read from.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // client asks the process that the configuration names, or the one that an answer names in its place. A bad URL is a mistake of usage.
-func client(c *config.Config) (*remote.Client, error) {
+func client(c *config.Config) (*server, error) {
 	cl, err := remote.NewClient(c.Server)
 	if err != nil {
 		return nil, usageError{nil, err}
 	}
 	cl.Follow = true
 	cl.Token, err = token(c)
-	return cl, err
+	return &server{cl, c.JSON}, err
 }
 
 // token is what to send as bearer token; nil where there is none.

@@ -164,7 +164,7 @@ func zone(t time.Time) string { return t.Local().Format("MST") }
 const mostKinds = 10
 
 // confirmDrop says what would be deleted and asks on a terminal; elsewhere nobody can be asked.
-func confirmDrop(cmd *cobra.Command, cl *remote.Client) error {
+func confirmDrop(cmd *cobra.Command, cl *server) error {
 	var found struct {
 		Groups    []api.DeadGroup `json:"groups"`
 		Truncated bool            `json:"truncated"`

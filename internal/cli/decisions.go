@@ -14,7 +14,6 @@ import (
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
-	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func decisionsCommand() *cobra.Command {
@@ -81,7 +80,7 @@ for another outcome; without it, that of the newest.`
 }
 
 // queueProblem says before a diagnosis that the queue takes nothing: then the size is not what is wrong.
-func queueProblem(cmd *cobra.Command, cl *remote.Client, asJSON bool) error {
+func queueProblem(cmd *cobra.Command, cl *server, asJSON bool) error {
 	var st api.Stats
 	if err := cl.Call(cmd.Context(), "GET", "/v1/stats", nil, &st); err != nil {
 		return err

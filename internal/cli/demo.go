@@ -162,6 +162,9 @@ func demoOptions(cmd *cobra.Command, c *config.Config, asJSON bool) demo.Options
 	if asJSON {
 		out = cmd.ErrOrStderr()
 	}
+	if isTerminal(out) {
+		out = raw(out)
+	}
 	screen := demo.NewScreen(out, terminalSize(out))
 	screen.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	logged := *c
@@ -180,7 +183,7 @@ func demoOptions(cmd *cobra.Command, c *config.Config, asJSON bool) demo.Options
 
 // terminalSize asks a terminal for its size; nil means that w is none, or one that can't move its cursor.
 func terminalSize(w io.Writer) func() (columns, rows int) {
-	f, ok := w.(*os.File)
+	f, ok := raw(w).(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}

@@ -86,7 +86,7 @@ func needs(c *config.Config) doctor.Needs {
 
 // columns is how wide a terminal is, or what COLUMNS says, or 100.
 func columns(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
+	if f, ok := raw(w).(*os.File); ok {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
 			return n
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
-	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func leagueCommand() *cobra.Command {
@@ -41,7 +40,7 @@ changed while it runs, the scores begin anew.`
 	}, config.Client, config.Ask)
 }
 
-func showLeague(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool) error {
+func showLeague(ctx context.Context, w io.Writer, cl *server, asJSON bool) error {
 	var st league.Standing
 	if err := cl.Call(ctx, "GET", "/v1/league", nil, &st); err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // progress is one line that changes in place on a terminal. Elsewhere it is printed now and then.
@@ -16,12 +18,13 @@ type progress struct {
 	last     time.Time
 }
 
-func newProgress(w io.Writer) *progress { return &progress{w: w, terminal: isTerminal(w)} }
+func newProgress(w io.Writer) *progress { return &progress{w: raw(w), terminal: isTerminal(w)} }
 
 // quietly is how often a progress line is printed where it can't change in place.
 const quietly = 10 * time.Second
 
 func (p *progress) show(line string) {
+	line = visible.Line(line)
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
 		p.open = true

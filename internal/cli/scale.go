@@ -26,7 +26,7 @@ func scaleCommand() *cobra.Command {
 		if err != nil || d <= 0 {
 			return nil, usageError{nil, fmt.Errorf("--for %q, want a time like 10m", *duration)}
 		}
-		return api.ForceRequest{Size: &size, Seconds: d.Seconds()}, nil
+		return api.ForceRequest{Size: size, Seconds: d.Seconds()}, nil
 	})
 	return group("scale", "Take the autoscaler by the hand", pause, resume, force)
 }

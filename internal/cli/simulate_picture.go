@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale/simulate"
 	"github.com/sluicehq/sluice/internal/chart"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/internal/words"
 )
 
@@ -154,7 +155,7 @@ func traceName(name string) string {
 	if name == "-" {
 		return "standard input"
 	}
-	return filepath.Base(name)
+	return visible.Line(filepath.Base(name))
 }
 
 func (s *simulation) timeLabel() string {

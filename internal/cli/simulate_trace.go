@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/traces"
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 var errTraceMissing = errors.New("--trace is missing, want a CSV file of second,records, a log file or a folder, such as --trace trace.csv")
@@ -98,7 +99,7 @@ func readingLine(name string, p *traces.Progress) string {
 	if name == "-" {
 		name = "standard input"
 	}
-	what := "reading " + filepath.Base(name)
+	what := "reading " + visible.Line(filepath.Base(name))
 	if total == 0 {
 		return what + "  " + config.FormatSize(done&^(1<<20-1))
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
-	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func statsCommand() *cobra.Command {
@@ -43,7 +42,7 @@ func watchLoop(cmd *cobra.Command, interval time.Duration, show func() error) er
 	down := false
 	for {
 		if isTerminal(out) && !down {
-			fmt.Fprint(out, "\x1b[H\x1b[2J")
+			fmt.Fprint(raw(out), "\x1b[H\x1b[2J")
 		}
 		err := show()
 		switch {
@@ -65,7 +64,7 @@ func watchLoop(cmd *cobra.Command, interval time.Duration, show func() error) er
 	}
 }
 
-func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool) error {
+func showStats(ctx context.Context, w io.Writer, cl *server, asJSON bool) error {
 	if asJSON {
 		var raw map[string]any
 		if err := cl.Call(ctx, "GET", "/v1/stats", nil, &raw); err != nil {
@@ -122,7 +121,14 @@ func showStats(ctx context.Context, w io.Writer, cl *remote.Client, asJSON bool)
 	}
 	if st.Remote != nil {
 		for _, r := range *st.Remote {
-			row("  "+r.ID, "elsewhere, asked %s ago, %s records leased so far", words.Seconds(r.LastSeen), words.Thousands(r.Records))
+			waits := ""
+			if r.Waiting {
+				waits = ", waits for work"
+			}
+			row("  "+r.ID, "elsewhere, asked %s ago%s, %s records leased so far", words.Seconds(r.LastSeen), waits, words.Thousands(r.Records))
+		}
+		if st.RemoteCount != nil && *st.RemoteCount > len(*st.Remote) {
+			row("", "%s elsewhere", words.Plural(*st.RemoteCount-len(*st.Remote), "more analyzer", "more analyzers"))
 		}
 	}
 	return t.Flush()

@@ -36,7 +36,7 @@ Keys: q leaves, s sorts, z zooms, ? shows all. A distributor that is away is loo
 			if !isTerminal(cmd.OutOrStdout()) {
 				return usageError{nil, errors.New("top draws on a terminal, and this is none; --once prints one frame, --once --json for programs")}
 			}
-			return top.Run(cmd.Context(), cl, o, cmd.InOrStdin(), cmd.OutOrStdout())
+			return top.Run(cmd.Context(), cl, o, cmd.InOrStdin(), raw(cmd.OutOrStdout()))
 		}
 		s, err := top.Once(cmd.Context(), cl, o)
 		if err != nil {

@@ -25,7 +25,7 @@ func (in *input) variables(environ []string) map[string]given {
 		if s := known[name]; s != nil {
 			found[s.name] = given{value, "environment " + name}
 		} else if !foreign(name, value) {
-			in.problem("unknown environment variable %s%s", name, didYouMean(name, names))
+			in.problem("unknown environment variable %s%s", name, DidYouMean(name, names))
 		}
 	}
 	return found

@@ -225,7 +225,7 @@ func choice[T ~string](p *T, names ...string) field {
 					return nil
 				}
 			}
-			return wantError("one of " + strings.Join(names, ", ") + didYouMean(text, names))
+			return wantError("one of " + strings.Join(names, ", ") + DidYouMean(text, names))
 		},
 		text: func() string { return string(*p) },
 	}
@@ -278,7 +278,7 @@ func names(p *[]string, known []string) field {
 				for name := range strings.SplitSeq(text, ",") {
 					name = strings.TrimSpace(name)
 					if !slices.Contains(known, name) {
-						return wantError("all, none or some of " + strings.Join(known, ", ") + didYouMean(name, known))
+						return wantError("all, none or some of " + strings.Join(known, ", ") + DidYouMean(name, known))
 					}
 					if !slices.Contains(list, name) {
 						list = append(list, name)

@@ -110,7 +110,7 @@ func (in *input) root(path string, n *yaml.Node) {
 		case s == nil && value.Kind == yaml.MappingNode:
 			in.problem("%s: unknown key %s; settings are not grouped, want all of them at the left edge", where, quoted(key.Value))
 		case s == nil:
-			in.problem("%s: unknown key %s%s", where, quoted(key.Value), didYouMean(key.Value, keys))
+			in.problem("%s: unknown key %s%s", where, quoted(key.Value), DidYouMean(key.Value, keys))
 		case line > 0:
 			in.problem("%s: %s is given twice, first in line %d", where, s.key(), line)
 		case value.Kind != yaml.ScalarNode:

@@ -30,7 +30,11 @@ func done(t *testing.T, server *process, token, what, body string) reply {
 // stale wants an action on a lease that is over to be refused as a conflict.
 func stale(t *testing.T, server *process, token, what string) {
 	t.Helper()
-	r := act(t, server, token, what, `{"reason":"late"}`)
+	body := ""
+	if what == "nack" {
+		body = `{"reason":"late"}`
+	}
+	r := act(t, server, token, what, body)
 	var e remote.Error
 	if json.Unmarshal([]byte(r.body), &e) != nil || r.status != 409 || e.Message == "" || e.Hint == "" {
 		t.Errorf("%s with token %q: %s, want 409 with an error and a hint", what, token, r)
@@ -242,7 +246,10 @@ func TestALongPollWaitsForWorkOrComesBackEmpty(t *testing.T) {
 		}
 		got <- r
 	}()
-	waitFor(t, "b to have asked", func() bool { return len(*server.stats(t).Remote) == 2 })
+	waitFor(t, "b to wait", func() bool {
+		rows := *server.stats(t).Remote
+		return len(rows) == 2 && rows[1].Waiting
+	})
 	server.accept(t, lines(1, 60))
 	var answer remote.LeaseAnswer
 	if (<-got).decode(t, &answer); len(answer.Leases) != 1 {
@@ -262,10 +269,19 @@ func TestALeaseForSomebodyWhoHungUpIsGivenBack(t *testing.T) {
 		body := fmt.Sprintf(`{"analyzer": "gone-%d", "wait_seconds": 60}`, i)
 		fmt.Fprintf(conn, "POST /v1/leases HTTP/1.1\r\nHost: sluice\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
-	waitFor(t, "twenty to have asked", func() bool { return len(*server.stats(t).Remote) == 20 })
+	waiting := func() (n int) {
+		for _, r := range *server.stats(t).Remote {
+			if r.Waiting {
+				n++
+			}
+		}
+		return n
+	}
+	waitFor(t, "twenty to wait for work", func() bool { return waiting() == 20 })
 	for _, c := range conns {
 		c.Close()
 	}
+	waitFor(t, "the server to notice that all have hung up", func() bool { return waiting() == 0 })
 	server.accept(t, lines(4, 60))
 	l := lease(t, server, `{"analyzer": "here", "wait_seconds": 30}`)[0]
 	if len(l.Records) != 4 || l.Attempt != 1 {

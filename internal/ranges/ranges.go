@@ -5,6 +5,7 @@
 package ranges
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -95,6 +96,7 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = Set{}
+	slices.SortFunc(pairs, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) }) // each is then added at the end
 	for _, p := range pairs {
 		if p[1] < p[0] {
 			return fmt.Errorf("range [%d,%d] ends before it starts", p[0], p[1])

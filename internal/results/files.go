@@ -22,8 +22,9 @@ const (
 
 // header is the first line of a file.
 type header struct {
-	Totals  *count.Totals `json:"totals"`
-	Version int           `json:"version"` // 0 is 1
+	Totals  *count.Totals   `json:"totals"`
+	Counted json.RawMessage `json:"counted,omitempty"` // seen; missing in files of earlier versions
+	Version int             `json:"version"`           // 0 is 1
 }
 
 // open makes the folder ready, adds up what is there, and opens the file for more lines or begins another one.
@@ -47,7 +48,7 @@ func (s *Store) open() error {
 		s.readOld("the results file cannot be read")
 		return s.begin(err.Error(), "")
 	}
-	in := s.read(s.file, FileName, s.totals)
+	in := s.read(s.file, FileName, s.totals, &s.counted)
 	s.size, s.damaged = in.good, in.damaged
 	switch {
 	case in.version != 0:
@@ -109,8 +110,8 @@ type content struct {
 	err      error // of reading
 }
 
-// read adds the lines of a file to totals, which the first line replaces.
-func (s *Store) read(file io.Reader, name string, totals *count.Totals) (in content) {
+// read adds the lines of a file to totals, which the first line replaces, and their batches to those that were counted.
+func (s *Store) read(file io.Reader, name string, totals *count.Totals, counted *seen) (in content) {
 	r := bufio.NewReaderSize(file, 1<<20)
 	bad := func(n int) {
 		if in.damaged++; in.damaged == 1 {
@@ -142,6 +143,11 @@ func (s *Store) read(file io.Reader, name string, totals *count.Totals) (in cont
 			}
 			*totals = *h.Totals
 			in.header = in.good
+			if len(h.Counted) > 0 {
+				if err := json.Unmarshal(h.Counted, counted); err != nil {
+					s.o.Logger.Warn("it is not known of which batches results were counted; such a batch may count twice if it comes again", "path", s.path(name), "error", err)
+				}
+			}
 			continue
 		}
 		if first && name == FileName {
@@ -155,7 +161,9 @@ func (s *Store) read(file io.Reader, name string, totals *count.Totals) (in cont
 		if in.header == 0 && result.Time.Before(totals.Since) {
 			totals.Since = result.Time
 		}
-		totals.Add(result)
+		if counted.add(result.Batch) {
+			totals.Add(result)
+		}
 	}
 }
 
@@ -192,14 +200,15 @@ func (s *Store) readOld(why string) {
 		return
 	}
 	totals := count.NewTotals(time.Now().UTC())
+	var counted seen
 	var in content
 	if err == nil {
-		in = s.read(f, OldFileName, totals)
+		in = s.read(f, OldFileName, totals, &counted)
 		err = errors.Join(in.err, f.Close())
 	}
 	if err == nil && in.version == 0 && in.header > 0 {
 		s.o.Logger.Warn("totals taken from the results file before", "path", s.path(OldFileName), "reason", why, "records", totals.Records, "damaged_lines", in.damaged)
-		*s.totals = *totals
+		*s.totals, s.counted = *totals, counted
 		return
 	}
 	s.o.Logger.Warn("totals restart: the results file before cannot be read either", "path", s.path(OldFileName), "reason", why, "error", err)
@@ -231,7 +240,7 @@ func (s *Store) begin(why, hint string) error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(header{s.Totals(), fileVersion})
+	line, err := s.header()
 	if err != nil {
 		return err
 	}
@@ -270,6 +279,19 @@ func (s *Store) begin(why, hint string) error {
 	s.replace = s.size + s.o.MaxBytes
 	s.reserve()
 	return nil
+}
+
+// header is the first line of a file, without its end.
+func (s *Store) header() ([]byte, error) {
+	s.mu.Lock()
+	h := header{Totals: s.totals.Clone(), Version: fileVersion}
+	counted, err := json.Marshal(&s.counted)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	h.Counted = counted
+	return json.Marshal(h)
 }
 
 // strange says why the file is not the one that lines were written to, or is empty.

@@ -6,13 +6,20 @@
 //
 // # Files
 //
-//   - results.ndjson begins with a line {"totals": {...}, "version": 1}, everything that was counted before; each further
-//     line is one result.
+//   - results.ndjson begins with a line {"totals": {...}, "counted": "...", "version": 1}, everything that was counted before and of which
+//     batches; each further line is one result.
 //   - results.1.ndjson is the file that was there before, whole.
 //
 // When results.ndjson has grown by Options.MaxBytes, it becomes results.1.ndjson, and a new one begins with the totals
 // so far. A crash at any moment of that leaves the totals complete: where results.ndjson or its first line is missing, they
 // are those at the end of results.1.ndjson.
+//
+// # Once
+//
+// A batch is counted once: a result is dropped, as if it had been counted, if one of the same batch was among the last 200,000 results. So an
+// analyzer may repeat a result that it got no answer to, and a batch that is delivered again, because its acknowledgement was lost or its lease
+// ended, does not count again, also after a restart. The parts of a batch that was split have IDs of their own: what was counted of a batch
+// before it was split, without being acknowledged, is counted again with its parts.
 //
 // # Damage
 //
@@ -83,8 +90,10 @@ type Store struct {
 	mu      sync.Mutex
 	next    *group // of those who want to write, while another group is being written
 	totals  *count.Totals
-	behind  bool        // totals has results that are in no file
-	retry   *time.Timer // of catchUp; nil until there was trouble
+	counted seen             // batches in totals
+	pending map[key]struct{} // batches on their way into totals
+	behind  bool             // totals has results that are in no file
+	retry   *time.Timer      // of catchUp; nil until there was trouble
 	damaged int64
 	closed  bool
 	slow    sync.Once      // that the disk is slow was logged
@@ -95,6 +104,7 @@ type Store struct {
 type group struct {
 	lines   []byte
 	results []count.Result
+	begun   bool          // a goroutine writes it
 	done    chan struct{} // closed once the results are counted
 }
 
@@ -112,7 +122,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{dir: dir, o: o, sync: (*os.File).Sync, next: newGroup(), totals: count.NewTotals(time.Now().UTC())}
+	s := &Store{dir: dir, o: o, sync: (*os.File).Sync, next: newGroup(), totals: count.NewTotals(time.Now().UTC()), pending: map[key]struct{}{}}
 	if err := s.open(); err != nil {
 		if s.file != nil { // what cannot be made ready must not be written to
 			s.file.Close()
@@ -125,8 +135,8 @@ func Open(dir string, o Options) (*Store, error) {
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
 
-// Write counts one result; where it has no time, at the present one. It returns once the result is in the file, or counted in
-// memory alone while the file cannot be written or the disk is slow. When ctx ends meanwhile, the result may be counted.
+// Write counts one result, unless its batch was counted already; where it has no time, at the present one. It returns once the result is in
+// the file, or counted in memory alone while the file cannot be written or the disk is slow. When ctx ends meanwhile, the result may be counted.
 func (s *Store) Write(ctx context.Context, r count.Result) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -143,20 +153,30 @@ func (s *Store) Write(ctx context.Context, r count.Result) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
+	fresh := s.fresh(r.Batch)
 	if s.behind {
-		s.totals.Add(r)
+		if fresh {
+			s.count(r)
+		}
 		s.mu.Unlock()
 		return nil
 	}
 	g := s.next
-	if len(g.lines) > maxPending {
-		s.totals.Add(r)
+	if fresh && len(g.lines) > maxPending {
+		s.count(r)
 		s.mu.Unlock()
 		s.fallBehind(errors.New("the disk is too slow"))
 		return nil
 	}
-	g.lines = append(append(g.lines, line...), '\n')
-	if g.results = append(g.results, r); len(g.results) == 1 { // the group gathers until it is its turn
+	if fresh { // else it waits like the first one, which may be on its way
+		g.lines = append(append(g.lines, line...), '\n')
+		g.results = append(g.results, r)
+		if r.Batch != "" {
+			s.pending[keyOf(r.Batch)] = struct{}{}
+		}
+	}
+	if !g.begun { // the group gathers until it is its turn
+		g.begun = true
 		s.writers.Go(func() { s.write(g) })
 	}
 	s.mu.Unlock()
@@ -175,6 +195,24 @@ func (s *Store) Write(ctx context.Context, r count.Result) error {
 	return nil
 }
 
+// fresh reports whether a batch was not counted and is not on its way. The caller holds mu.
+func (s *Store) fresh(batch string) bool {
+	if batch == "" {
+		return true
+	}
+	k := keyOf(batch)
+	_, counted := s.counted.known[k]
+	_, pending := s.pending[k]
+	return !counted && !pending
+}
+
+// count adds a result to the totals, and remembers its batch: both or none are in what begins a file. The caller holds mu.
+func (s *Store) count(r count.Result) {
+	s.totals.Add(r)
+	s.counted.add(r.Batch)
+	delete(s.pending, keyOf(r.Batch))
+}
+
 // write puts a group into the file, and into the totals.
 func (s *Store) write(g *group) {
 	defer close(g.done)
@@ -186,12 +224,12 @@ func (s *Store) write(g *group) {
 	s.mu.Unlock()
 
 	var err error
-	if !behind {
+	if !behind && len(g.lines) > 0 {
 		err = s.append(g.lines)
 	}
 	s.mu.Lock()
 	for _, r := range g.results {
-		s.totals.Add(r)
+		s.count(r)
 	}
 	s.mu.Unlock()
 	if err != nil {

@@ -324,8 +324,8 @@ func poolFigures(live api.Live) [4]figure {
 		if p.Stuck > 0 {
 			g[1].value, g[1].style, g[1].more = fmt.Sprintf("%d stuck", p.Stuck), alarm, fmt.Sprintf("of %d", p.Busy)
 		}
-	} else if live.Remote != nil {
-		g[0] = figure{"analyzers", words.Thousands(len(*live.Remote)), bold, "in other processes"}
+	} else if live.RemoteCount != nil {
+		g[0] = figure{"analyzers", words.Thousands(*live.RemoteCount), bold, "in other processes"}
 	}
 	a := live.Autoscaler
 	if a == nil {

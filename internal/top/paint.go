@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/sluicehq/sluice/internal/visible"
 )
 
 // style is one of the sixteen colours that every terminal has in the shades that its owner likes, or a weight.
@@ -80,12 +82,5 @@ func right(text string, columns int) string {
 	return strings.Repeat(" ", max(0, columns-width(text))) + text
 }
 
-// clean takes what could move the cursor or colour the screen out of a text that somebody else wrote.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// clean makes a text that somebody else wrote safe to draw.
+func clean(text string) string { return visible.Line(text) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/ranges"
+	"github.com/sluicehq/sluice/queue"
 )
 
 // cursor is where the next batch lies that was never leased.
@@ -216,7 +217,7 @@ func (q *Queue) spoiled(p *part, err error) {
 	q.mu.Unlock()
 	q.reportDamage(d)
 	q.mu.Lock()
-	q.bury(p, oneLine(err.Error()), 0)
+	q.bury(p, queue.Reason(err.Error()), 0)
 	q.mu.Unlock()
 	q.keep()
 }

@@ -314,7 +314,7 @@ func (q *Queue) failed(p *part, f queue.Failure) {
 	case step == queue.Again:
 		q.wait(p, now.Add(delay))
 	case step == queue.Bury:
-		q.bury(p, oneLine(f.Reason), size)
+		q.bury(p, f.Why(), size)
 	default:
 		parts := p.split()
 		q.replace(p, parts, nil, slices.Repeat([]time.Time{now.Add(delay)}, len(parts)))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/ranges"
+	"github.com/sluicehq/sluice/queue"
 )
 
 // A note is an entry of the second log: facts about records, which hold for good or until a later note about the same
@@ -176,7 +177,7 @@ func (m *recalled) part(r *reader) {
 	case leased:
 		p.nonce, p.remote = r.num(), r.num() == 1
 	case dead:
-		p.letter, p.at, p.bytes, p.reason = r.num(), int64(r.num()), int64(r.num()), string(r.bytes())
+		p.letter, p.at, p.bytes, p.reason = r.num(), int64(r.num()), int64(r.num()), queue.Reason(string(r.bytes()))
 	default:
 		r.err = errNote
 	}

@@ -364,7 +364,7 @@ func (q *Queue) fates(p *part, failed []queue.Failure) (order []fate, parts []*p
 		}
 		to := fate{delay: f.Delay, free: f.HandBack}
 		if step, _ := q.o.Retry.After(f, p.attempts, 1); step == queue.Bury && !f.HandBack {
-			to = fate{reason: oneLine(f.Reason), bury: true}
+			to = fate{reason: f.Why(), bury: true}
 		}
 		if groups[to] == nil {
 			groups[to] = &part{e: p.e, attempts: p.attempts}
@@ -386,15 +386,4 @@ func joined(runs []ranges.Range, n uint64) []ranges.Range {
 		return runs
 	}
 	return append(runs, ranges.Range{First: n, Last: n})
-}
-
-// oneLine makes a reason fit for logs and lists: no line breaks, at most 1000 bytes.
-func oneLine(s string) string {
-	out := []byte(s[:min(len(s), 1000)])
-	for i, c := range out {
-		if c < ' ' {
-			out[i] = ' '
-		}
-	}
-	return string(out)
 }

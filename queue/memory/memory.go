@@ -226,7 +226,7 @@ func (q *Queue) Ack(_ context.Context, token string, failed ...queue.Failure) er
 		case f.HandBack:
 			q.add(&item{batch: part, attempts: it.attempts - 1, due: time.Now().Add(f.Delay)})
 		case step == queue.Bury:
-			q.bury(part, it.attempts, f.Reason)
+			q.bury(part, it.attempts, f.Why())
 		default:
 			q.add(&item{batch: part, attempts: it.attempts, due: time.Now().Add(delay)})
 		}
@@ -274,7 +274,7 @@ func (q *Queue) fail(it *item, f queue.Failure, now time.Time) {
 		q.giveBack(it, now.Add(delay))
 	case step == queue.Bury:
 		q.remove(it)
-		q.bury(it.batch, it.attempts, f.Reason)
+		q.bury(it.batch, it.attempts, f.Why())
 	default:
 		q.remove(it)
 		for _, indexes := range queue.Parts(it.batch.Len()) {

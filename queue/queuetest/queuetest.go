@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		"a failed record leaves its neighbours done": failedRecord,
 		"a poisonous record is isolated":             poison,
 		"dead letters are kept, retried and dropped": deadLetters,
+		"reasons are bounded and safe to print":      reasons,
 		"a waiting lease wakes when a batch comes":   wakes,
 		"wrong tokens and indexes are refused":       refused,
 		"many analyzers share without overlap":       share,
@@ -336,6 +337,28 @@ func poison(t *testing.T, q queue.Queue) {
 	}
 	if _, b, err := q.DeadBatch(t.Context(), letters[0].ID); err != nil || words(t, b)[0] != "poison" {
 		t.Errorf("the dead letter is not the poisonous record: %v", err)
+	}
+}
+
+// reasons: whatever an analyzer says, a dead letter has it as one bounded line that is safe to print.
+func reasons(t *testing.T, q queue.Queue) {
+	hostile := "\x1b[2J\u202eone\ntwo\u009b\xff"
+	for _, reason := range []string{hostile, strings.Repeat("7", 7<<20), ""} {
+		put(t, q, batch("a", "b"))
+		nack(t, q, lease(t, q), queue.Failure{Reason: reason, Discard: true})
+		put(t, q, batch("a", "b"))
+		ack(t, q, lease(t, q), queue.Failure{Record: 1, Reason: reason, Discard: true})
+	}
+	letters, err := q.Dead(t.Context(), 0, 10)
+	if err != nil || len(letters) != 6 {
+		t.Fatalf("%d dead letters, %v; want 6", len(letters), err)
+	}
+	for i, want := range []string{`\x1b[2J\u202eone\ntwo\u009b\xff`, strings.Repeat("7", queue.MaxReason-3) + "…", "no reason was given"} {
+		for _, l := range letters[2*i : 2*i+2] {
+			if l.Reason != want {
+				t.Errorf("the reason of letter %d is %.200q (%d bytes), want %.200q", l.ID, l.Reason, len(l.Reason), want)
+			}
+		}
 	}
 }
 

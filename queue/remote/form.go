@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -99,7 +100,7 @@ func readForm(r io.Reader, acks, maxLeases int, outcome func(int, Outcome), leas
 		if err != nil {
 			return err
 		}
-		outcome(i, Outcome{Status: int(binary.BigEndian.Uint16(head[:])), Message: string(msg)})
+		outcome(i, Outcome{Status: int(binary.BigEndian.Uint16(head[:])), Message: visible.Cut(string(msg), maxMessage)})
 	}
 	for n := 0; ; n++ {
 		if _, err := io.ReadFull(r, head[:2]); err == io.EOF {

@@ -6,6 +6,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,20 +19,24 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 )
 
+// MaxName is how many bytes the name of an analyzer may have.
+const MaxName = 256
+
 // LeaseRequest is the body of POST /v1/leases.
 type LeaseRequest struct {
-	Analyzer    string  `json:"analyzer"`
-	MaxBatches  int     `json:"max_batches"`  // at least 1; missing means 1
-	WaitSeconds float64 `json:"wait_seconds"` // how long to wait for the first batch; at most 60
+	Analyzer    string  `json:"analyzer,omitempty"` // at most MaxName bytes that are safe to print
+	MaxBatches  int     `json:"max_batches"`        // 1 to 64; missing means 1
+	WaitSeconds float64 `json:"wait_seconds"`       // how long to wait for the first batch; at most 60
 
 	// Analyzers share a request: at most one batch for each time a name is in it. Analyzer and MaxBatches do not count then.
-	Analyzers []string `json:"analyzers,omitempty"`
+	Analyzers []string `json:"analyzers,omitempty" strict:"max=64"`
 	// Acks are tokens of batches that are done, all of their records. A request with some does not wait for batches, and
 	// MaxBatches may be 0.
-	Acks []string `json:"acks,omitempty"`
+	Acks []string `json:"acks,omitempty" strict:"max=256"`
 }
 
 // LeaseAnswer is the answer to it.
@@ -65,29 +70,49 @@ type ExtendAnswer struct {
 
 // AckRequest is the body of POST /v1/leases/{token}/ack. It may be left out.
 type AckRequest struct {
-	Failed []Failure `json:"failed,omitempty"` // records that were not analyzed; the others are done
+	Failed []FailedRecord `json:"failed,omitempty"` // records that were not analyzed; the others are done
 }
 
-// Failure is a failed record of an ack, or the body of POST /v1/leases/{token}/nack, where Record is not used.
+// FailedRecord is a failed record of an ack.
+type FailedRecord struct {
+	Record       int     `json:"record" strict:"required"` // index in the batch, from 0
+	Reason       string  `json:"reason,omitempty"`         // what queue.Reason leaves of it is kept
+	DelaySeconds float64 `json:"delay_seconds,omitempty"`  // until the next attempt, at most a week; 0 leaves it to the queue
+	Discard      bool    `json:"discard,omitempty"`        // make it a dead letter now
+	HandBack     bool    `json:"hand_back,omitempty"`      // no attempt is counted; available after delay_seconds
+}
+
+// Failure is the body of POST /v1/leases/{token}/nack; see [FailedRecord]. Without HandBack it must have a reason.
 type Failure struct {
-	Record       int     `json:"record"` // index in the batch, from 0
-	Reason       string  `json:"reason"`
-	DelaySeconds float64 `json:"delay_seconds,omitempty"` // until the next attempt; 0 leaves it to the queue
-	Discard      bool    `json:"discard,omitempty"`       // make it a dead letter now
-	HandBack     bool    `json:"hand_back,omitempty"`     // no attempt is counted; available after delay_seconds
+	Reason       string  `json:"reason,omitempty"`
+	DelaySeconds float64 `json:"delay_seconds,omitempty"`
+	Discard      bool    `json:"discard,omitempty"`
+	HandBack     bool    `json:"hand_back,omitempty"`
 }
 
 // Failure returns the failure in the queue's words.
-func (f Failure) Failure() queue.Failure {
+func (f FailedRecord) Failure() queue.Failure {
 	return queue.Failure{
 		Record: f.Record, Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
 	}
 }
 
-func failureOf(f queue.Failure) Failure {
-	return Failure{
-		Record: f.Record, Reason: f.Reason, DelaySeconds: f.Delay.Seconds(), Discard: f.Discard, HandBack: f.HandBack,
+// Failure returns the failure in the queue's words.
+func (f Failure) Failure() queue.Failure {
+	return queue.Failure{Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack}
+}
+
+// maxDelay is the longest delay that a distributor accepts.
+const maxDelay = 7 * 24 * time.Hour
+
+func failedRecord(f queue.Failure) FailedRecord {
+	return FailedRecord{
+		Record: f.Record, Reason: f.Why(), DelaySeconds: min(max(f.Delay, 0), maxDelay).Seconds(), Discard: f.Discard, HandBack: f.HandBack,
 	}
+}
+
+func failureOf(f queue.Failure) Failure {
+	return Failure{Reason: f.Why(), DelaySeconds: min(max(f.Delay, 0), maxDelay).Seconds(), Discard: f.Discard, HandBack: f.HandBack}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -134,13 +159,18 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
+// maxWait is how long a distributor lets a request wait.
+const maxWait = 60 * time.Second
+
 // slack is how much longer than it should take an answer is waited for.
 const slack = 10 * time.Second
 
 // Lease asks for batches; see [queue.Leaser].
 func (c *Client) Lease(ctx context.Context, r queue.Request) ([]queue.Lease, error) {
-	most := max(r.Max, 1)
-	if c.stored.Load() && most <= maxSharedLeases {
+	most := min(max(r.Max, 1), maxSharedLeases)
+	r.Wait = min(max(r.Wait, 0), maxWait)
+	r.Analyzer = visible.Cut(cmp.Or(r.Analyzer, "unnamed"), MaxName)
+	if c.stored.Load() {
 		p := &part{analyzer: r.Analyzer, max: most}
 		if err := c.share(ctx, p); err != nil || len(p.leases) > 0 || r.Wait <= 0 {
 			return p.leases, err
@@ -183,10 +213,14 @@ func (c *Client) Ack(ctx context.Context, token string, failed ...queue.Failure)
 	return c.ackAlone(ctx, token, failed...)
 }
 
+// maxReasons is how many bytes the reasons of one ack have in all, so that its body stays below what a distributor reads.
+const maxReasons = 1 << 20
+
 func (c *Client) ackAlone(ctx context.Context, token string, failed ...queue.Failure) error {
 	var req AckRequest
 	for _, f := range failed {
-		req.Failed = append(req.Failed, failureOf(f))
+		f.Reason = visible.Cut(f.Reason, max(maxReasons/len(failed), 16))
+		req.Failed = append(req.Failed, failedRecord(f))
 	}
 	return c.short(ctx, token+"/ack", req, nil)
 }
@@ -360,11 +394,15 @@ func (e *notFoundError) Is(target error) bool { return target == queue.ErrNotFou
 // Unwrap returns the answer.
 func (e *notFoundError) Unwrap() error { return e.StatusError }
 
+// maxMessage is how many bytes of an error and of its hint are kept. They are made safe to print: who answers may be another program.
+const maxMessage = 2000
+
 func refusal(resp *http.Response) error {
 	e := &StatusError{Status: resp.StatusCode}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if json.Unmarshal(text, &e.Body) != nil {
-		e.Body.Message = fmt.Sprintf("status %d: %.200s", resp.StatusCode, text)
+		e.Body = Error{Message: fmt.Sprintf("status %d: %s", resp.StatusCode, visible.Cut(string(text), 200))}
 	}
+	e.Body.Message, e.Body.Hint = visible.Cut(e.Body.Message, maxMessage), visible.Cut(e.Body.Hint, maxMessage)
 	return errorOf(e)
 }

@@ -210,9 +210,9 @@ export function make() {
   function paintPool(st) {
     const [pool, scaler] = [st.pool, st.autoscaler];
     if (!pool) {
-      const far = st.remote_analyzers || [];
-      text(analyzers.answer, plural(far.length, 'analyzer'));
-      text(why, far.length ? 'They run in other processes and lease their work over HTTP.' : 'None has asked for work lately. Start some with: sluice analyze');
+      const far = st.remote_analyzers_count || 0;
+      text(analyzers.answer, plural(far, 'analyzer'));
+      text(why, far ? 'They run in other processes and lease their work over HTTP.' : 'None has asked for work lately. Start some with: sluice analyze');
       return;
     }
     const stuck = pool.stuck || 0;
