@@ -17,26 +17,26 @@ type calendar struct {
 	undated  bool // or no date
 }
 
-const leapYear = 366 * day
+const (
+	leapYear     = 366 * day
+	someLeapYear = 2000
+)
 
-func (c *calendar) second(s stamp) int64 {
-	clock := int64(s.hour*3600 + s.minute*60 + s.second - s.offset)
+func (c *calendar) second(s fields.Stamp) int64 {
+	clock := int64(s.Hour*3600 + s.Minute*60 + s.Second - s.Offset)
 	var t int64
 	switch {
-	case s.written == hasEpoch:
-		t = s.epoch
-	case s.written&hasYear != 0 && s.dayOfYear > 0:
-		t = time.Date(s.year, 1, s.dayOfYear, 0, 0, 0, 0, time.UTC).Unix() + clock
-	case s.written&hasYear != 0:
-		t = time.Date(s.year, time.Month(s.month), s.day, 0, 0, 0, 0, time.UTC).Unix() + clock
-	case s.written&hasDate != 0:
+	case s.Written == fields.HasEpoch:
+		t = s.Epoch
+	case s.Written&fields.HasYear != 0 && s.DayOfYear > 0:
+		t = time.Date(s.Year, 1, s.DayOfYear, 0, 0, 0, 0, time.UTC).Unix() + clock
+	case s.Written&fields.HasYear != 0:
+		t = time.Date(s.Year, time.Month(s.Month), s.Day, 0, 0, 0, 0, time.UTC).Unix() + clock
+	case s.Written&fields.HasDate != 0:
 		c.yearless, c.undated = true, true
-		days := s.dayOfYear - 1
-		if s.dayOfYear == 0 {
-			days = s.day - 1
-			for _, n := range monthDays[:s.month-1] {
-				days += n
-			}
+		days := s.DayOfYear - 1
+		if s.DayOfYear == 0 {
+			days = time.Date(someLeapYear, time.Month(s.Month), s.Day, 0, 0, 0, 0, time.UTC).YearDay() - 1
 		}
 		t = c.nearest(int64(days)*day+clock, leapYear)
 	default:
