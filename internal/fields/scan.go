@@ -58,7 +58,7 @@ const (
 	longName  = 100 // bytes; longer names are none of ours
 )
 
-// The index of what was used, see [View.Key].
+// The index of what was used, see [View.TimeKey].
 const (
 	usedTime = iota
 	usedSeverity
@@ -342,22 +342,20 @@ func (v *View) text(quoted []byte) []byte {
 	return v.buffer
 }
 
-// Key is the name of the member of the record itself from which an answer was taken as a whole; empty where it comes from elsewhere, such
-// as an object within it, or the text.
-func (v *View) keyOf(question int) string {
-	s := v.used[question]
-	if s == noSlot || v.at[s].depth != 1 || !v.json {
-		return ""
-	}
-	return string(unescape(nil, v.line[v.at[s].keyFrom:v.at[s].keyTo]))
-}
-
-// TimeKey, SeverityKey and TextKey are the names of the members of the record from which the last answer was taken; empty where it was
-// not taken from one member of the record itself, but from an object within it, say, or from its text.
-func (v *View) TimeKey() string { return v.keyOf(usedTime) }
+// TimeKey is the name of the member of the record from which the last answer about the time was taken as a whole. It is false where the
+// answer comes from elsewhere, such as an object within the record, or its text.
+func (v *View) TimeKey() (string, bool) { return v.keyOf(usedTime) }
 
 // SeverityKey is like [View.TimeKey].
-func (v *View) SeverityKey() string { return v.keyOf(usedSeverity) }
+func (v *View) SeverityKey() (string, bool) { return v.keyOf(usedSeverity) }
 
 // TextKey is like [View.TimeKey].
-func (v *View) TextKey() string { return v.keyOf(usedText) }
+func (v *View) TextKey() (string, bool) { return v.keyOf(usedText) }
+
+func (v *View) keyOf(question int) (string, bool) {
+	s := v.used[question]
+	if s == noSlot || v.at[s].depth != 1 {
+		return "", false
+	}
+	return string(unescape(nil, v.line[v.at[s].keyFrom:v.at[s].keyTo])), true
+}

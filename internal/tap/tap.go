@@ -7,13 +7,12 @@ package tap
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/fields"
 )
 
 // The places where records can be looked at.
@@ -29,6 +28,7 @@ const (
 
 	mostListeners = 50
 	mostLine      = 16 << 10 // bytes of a record that are passed on
+	mostService   = 256      // bytes of a service's name that are passed on
 	mostParsed    = 10       // records looked into, for each that may be passed on
 )
 
@@ -36,7 +36,7 @@ const (
 type Query struct {
 	Edge       string   // In, Done or Dead
 	Text       string   // only records whose JSON has this, in any case; empty for all
-	Severities []string // only these, in capitals; none for all
+	Severities []string // only these, by any name that package fields knows, or "unknown"; none for all
 	Rate       int      // records a second, 1 to MostRate
 }
 
@@ -44,7 +44,8 @@ type Query struct {
 type Record struct {
 	Time     time.Time       `json:"time"` // of the record; when it passed, where it has none
 	Edge     string          `json:"edge"`
-	Severity string          `json:"severity,omitempty"`
+	Severity string          `json:"severity,omitempty"` // TRACE, DEBUG, INFO, WARN, ERROR or FATAL
+	Number   fields.Severity `json:"severity_number,omitempty"`
 	Service  string          `json:"service,omitempty"`
 	Body     string          `json:"body"`
 	Line     json.RawMessage `json:"line,omitempty"` // as it came; left out where it was cut
@@ -65,6 +66,7 @@ type Listener struct {
 	out     chan Record
 	q       Query
 	text    []byte // of the query, in small letters
+	view    fields.View
 	skipped atomic.Int64
 
 	// Guarded by Tap.mu: what is left for this second.
@@ -154,7 +156,7 @@ func (l *Listener) offer(now time.Time, lines []byte) {
 		}
 		l.parse--
 		r := l.record(now, line)
-		if len(l.q.Severities) > 0 && !slices.Contains(l.q.Severities, strings.ToUpper(r.Severity)) {
+		if !l.wants(r.Number) {
 			continue
 		}
 		select {
@@ -166,15 +168,32 @@ func (l *Listener) offer(now time.Time, lines []byte) {
 	}
 }
 
+// wants says whether a severity is among those of the query. A name stands for its range.
+func (l *Listener) wants(number fields.Severity) bool {
+	for _, name := range l.q.Severities {
+		asked := fields.ParseSeverity(name)
+		if asked == fields.Unknown && !strings.EqualFold(name, fields.UnknownSeverity) {
+			continue // no name of a severity
+		}
+		if asked.String() == number.String() {
+			return true
+		}
+	}
+	return len(l.q.Severities) == 0
+}
+
 // record takes from a line what people look at.
 func (l *Listener) record(now time.Time, line []byte) Record {
 	r := Record{Time: now.UTC(), Edge: l.q.Edge}
-	var rec sluice.Record
-	if err := rec.UnmarshalJSON(line); err == nil {
-		if !rec.Timestamp.IsZero() {
-			r.Time = rec.Timestamp.UTC()
+	if err := l.view.Scan(line); err == nil {
+		if at, ok := l.view.Time(now); ok {
+			r.Time = at
 		}
-		r.Severity, r.Body, r.Service = rec.Severity, textOf(&rec, line), rec.Service()
+		if r.Number = l.view.Severity(); r.Number != fields.Unknown {
+			r.Severity = r.Number.String()
+		}
+		service := l.view.Service()
+		r.Service, r.Body = strings.ToValidUTF8(string(service[:min(len(service), mostService)]), ""), l.view.Text()
 	} else {
 		r.Body = string(line)
 	}
@@ -187,20 +206,4 @@ func (l *Listener) record(now time.Time, line []byte) Record {
 		r.Line = json.RawMessage(bytes.Clone(line))
 	}
 	return r
-}
-
-// textOf is what a record says: its body, or all of it where it has none.
-func textOf(r *sluice.Record, line []byte) string {
-	switch body := r.Body.(type) {
-	case nil:
-		return string(line)
-	case string:
-		return body
-	default:
-		text, err := json.Marshal(body)
-		if err != nil {
-			return string(line)
-		}
-		return string(text)
-	}
 }

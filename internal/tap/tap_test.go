@@ -57,7 +57,9 @@ func TestWhatIsPassedOn(t *testing.T) {
 	long := strings.Repeat("ä", mostLine)
 	tests := []struct{ line, body, severity, service string }{
 		{`{"body":"disk full","severity":"ERROR","service":"db"}`, "disk full", "ERROR", "db"},
-		{`{"message":"hello","level":"info"}`, "hello", "info", ""},
+		{`{"message":"hello","level":"info"}`, "hello", "INFO", ""},
+		{`{"MESSAGE":"no","PRIORITY":"3","SYSLOG_IDENTIFIER":"sshd","__REALTIME_TIMESTAMP":"1704103200000000"}`, "no", "ERROR", "sshd"},
+		{`{"body":"<11>Jan  1 10:00:00 web1 app[12]: no"}`, "<11>Jan  1 10:00:00 web1 app[12]: no", "ERROR", "app"},
 		{`{"body":{"a":1}}`, `{"a":1}`, "", ""},
 		{`{"answer":42}`, `{"answer":42}`, "", ""},
 		{`not JSON at all`, `not JSON at all`, "", ""},
@@ -79,10 +81,19 @@ func TestWhatIsPassedOn(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	var tap Tap
-	l := tap.Listen(Query{Edge: In, Text: "DiSk", Severities: []string{"ERROR"}, Rate: 50})
+	l := tap.Listen(Query{Edge: In, Text: "DiSk", Severities: []string{"err"}, Rate: 50})
 	tap.Offer(In, []byte("{\"body\":\"disk\"}\n{\"severity\":\"error\",\"body\":\"the DISK\"}\n{\"severity\":\"error\",\"body\":\"net\"}"))
 	if r := <-l.Records; r.Body != "the DISK" || len(l.Records) != 0 {
 		t.Errorf("%+v and %d more, want one", r, len(l.Records))
+	}
+}
+
+func TestRecordsWithoutASeverityCanBeAskedFor(t *testing.T) {
+	var tap Tap
+	l := tap.Listen(Query{Edge: In, Severities: []string{"Unknown", "notice", "no such"}, Rate: 50})
+	tap.Offer(In, []byte("{\"body\":\"a\"}\n{\"level\":30,\"body\":\"b\"}\n{\"level\":40,\"body\":\"c\"}"))
+	if len(l.Records) != 2 {
+		t.Errorf("%d records, want the one without a severity and the one with that of a notice, INFO", len(l.Records))
 	}
 }
 

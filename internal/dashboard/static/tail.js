@@ -9,11 +9,8 @@ const keptMost = 2000; // records
 const keptBytes = 6e6; // of JSON
 const rowsMost = 400;
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'other'];
-// How records name each level; the server compares without regard to case.
-const names = {
-  fatal: ['FATAL', 'CRITICAL', 'CRIT', 'EMERG', 'EMERGENCY', 'ALERT', 'PANIC'], error: ['ERROR', 'ERR'], warn: ['WARN', 'WARNING'],
-  info: ['INFO', 'INFORMATION', 'NOTICE'], debug: ['DEBUG', 'TRACE', 'FINE', 'VERBOSE'],
-};
+// What each level is called in a query.
+const names = { fatal: 'FATAL', error: 'ERROR', warn: 'WARN', info: 'INFO', debug: 'DEBUG,TRACE', other: 'unknown' };
 
 /** Kept is a list of the newest records, bounded in number and in bytes. */
 class Kept {
@@ -102,7 +99,7 @@ export function make() {
     const parts = [`edge=${edge}`, 'rate=100'];
     if (q.value) parts.push(`q=${encodeURIComponent(q.value)}`);
     const on = chosen();
-    if (on.length < levels.length && !on.includes('other')) parts.push(`severity=${on.flatMap((l) => names[l]).join(',')}`);
+    if (on.length < levels.length) parts.push(`severity=${on.map((l) => names[l]).join(',')}`);
     return `v1/tail?${parts.join('&')}`;
   }
 
