@@ -396,7 +396,13 @@ func (r *reader) mark() bool {
 
 // group reads what is in brackets: a time, a level, or something else.
 func (r *reader) group() bool {
-	closing := map[byte]byte{'[': ']', '(': ')', '<': '>'}[r.b[r.i]]
+	closing := byte(']')
+	switch r.b[r.i] {
+	case '(':
+		closing = ')'
+	case '<':
+		closing = '>'
+	}
 	end := bytes.IndexByte(r.b[r.i:], closing)
 	if end < 0 || end > longGroup {
 		r.i++ // it is only a sign
@@ -513,6 +519,9 @@ func (r *reader) word(text []byte) bool {
 // level is the level that a token names where it stands.
 func (r *reader) level(token []byte) Severity {
 	core := bytes.TrimRight(token, ":,;])>!")
+	if len(core) == 0 {
+		return Unknown
+	}
 	colon := len(core) < len(token) && token[len(core)] == ':'
 	if at := bytes.IndexAny(core, ":[/("); at > 0 { // WARNING:root:text, ERROR[123], E/Tag, ERROR][x
 		if at == 1 && core[at] == '/' && r.first && r.tokens <= 1 && upper(core[:1]) {

@@ -8,7 +8,7 @@ func (v *View) scanPairs(b []byte) {
 	b = b[:min(len(b), longPairs)]
 	v.reset(b, false)
 	for i := 0; i < len(b) && b[i] != '\n'; {
-		if b[i] == ' ' || b[i] == '\t' || b[i] == ',' {
+		if b[i] <= ' ' || b[i] == ',' { // every byte that no key begins with is passed here, so that each round goes on
 			i++
 			continue
 		}

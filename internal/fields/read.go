@@ -47,6 +47,9 @@ var (
 	slotString        = slotNamed("body.stringvalue")
 	slotMsg           = slotNamed("msg")
 
+	nanosOf = map[slot]slot{slotSeconds: slotNanos, slotPlainSeconds: slotPlainNanos, slotInstant: slotInstantNanos}
+
+	// scales are the names whose numbers mean one thing only.
 	scales = map[slot]scale{
 		slotNumber: otelScale, slotPriority: syslogScale, slotNamed("syslogseverity"): syslogScale, slotNamed("syslogseveritycode"): syslogScale,
 		slotNamed("syslog.severity"): syslogScale, slotNamed("syslog.severity.code"): syslogScale, slotNamed("log.syslog.severity.code"): syslogScale,
@@ -283,9 +286,11 @@ func (v *View) stamp() (found Stamp, form string, at slot, ok bool) {
 		return v.head.stamp, v.head.form, noSlot, true
 	}
 	if v.inner {
-		found, form, _, ok = v.nested.stamp()
+		if found, form, _, ok = v.nested.stamp(); ok {
+			return found, form, noSlot, true
+		}
 	}
-	return found, form, noSlot, ok
+	return Stamp{}, "", noSlot, false
 }
 
 // stampIn reads the value of one name.
@@ -294,9 +299,7 @@ func (v *View) stampIn(s slot) (found Stamp, ok bool) {
 	if len(text) == 0 {
 		return Stamp{}, false
 	}
-	switch s {
-	case slotSeconds, slotPlainSeconds, slotInstant:
-		nanos := map[slot]slot{slotSeconds: slotNanos, slotPlainSeconds: slotPlainNanos, slotInstant: slotInstantNanos}[s]
+	if nanos, ok := nanosOf[s]; ok { // seconds, and apart from them what is left
 		if found, ok = stampOf(text); ok && found.Written == HasEpoch && found.Nano == 0 && v.is(nanos) {
 			if n := atoi(v.scalar(nanos)); n > 0 && n < 1e9 {
 				found.Nano = n
@@ -376,7 +379,10 @@ func (v *View) Text() string {
 	if at == noSlot && len(text) == 0 {
 		return string(v.line)
 	}
-	return string(bytes.ToValidUTF8(text, []byte(string(utf8.RuneError))))
+	if !utf8.Valid(text) {
+		return string([]rune(string(text))) // U+FFFD for each byte that is none
+	}
+	return string(text)
 }
 
 // message finds the text, and the slot of the value that it is as a whole.
