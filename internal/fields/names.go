@@ -12,59 +12,58 @@ const (
 
 // The questions that a record is asked. The order within each list is the order in which names are tried, and docs/fields.md lists it.
 //
-// Names are in small letters, without underscores and hyphens: that is how they are compared. A dot stands for an object within an
-// object as well as for itself.
+// Case, underscores and hyphens make no difference. A dot stands for an object within an object as well as for itself.
 var (
 	timeNames = []string{
-		"timeunixnano", "timestamp", "@timestamp", "time", "@t", "ts", "t", "datetime", "date", "eventtime", "eventtimestamp",
-		"asctime", "isodate", "sourcerealtimetimestamp", "realtimetimestamp",
-		"timestamp.$date", "time.$date", "t.$date", "ts.$date", "date.$date", "timestamp.seconds", "timestampseconds",
-		"instant.epochsecond", "time.timestamp", "timemillis", "timestampms", "epochmillis", "epoch", "unixtime", "dt",
-		"timecreated", "timecreated.systemtime", "systemtime", "utctime", "timereported", "timegenerated",
-		"timeiso8601", "timelocal", "msec", "starttime", "startutc", "startlocal", "logtime", "logtimestamp", "logdate",
-		"created", "event.created", "creationtime", "createdat", "published", "requestreceivedtimestamp", "lasttimestamp",
-		"receivetimestamp", "observedtimeunixnano", "observedtimestamp",
+		"timeUnixNano", "timestamp", "@timestamp", "time", "@t", "ts", "t", "datetime", "date", "eventTime", "event_timestamp",
+		"asctime", "isodate", "_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP",
+		"timestamp.$date", "time.$date", "t.$date", "ts.$date", "date.$date", "timestamp.seconds", "timestampSeconds",
+		"instant.epochSecond", "time.timestamp", "timeMillis", "timestamp_ms", "epoch_millis", "epoch", "unix_time", "dt",
+		"TimeCreated", "TimeCreated.SystemTime", "SystemTime", "UtcTime", "timereported", "timegenerated",
+		"time_iso8601", "time_local", "msec", "start_time", "StartUTC", "StartLocal", "log_time", "log_timestamp", "log_date",
+		"created", "event.created", "CreationTime", "created_at", "published", "requestReceivedTimestamp", "lastTimestamp",
+		"receiveTimestamp", "observedTimeUnixNano", "observed_timestamp",
 	}
 	severityNames = []string{
-		"severitynumber", "severity", "severitytext", "level", "loglevel", "log.level", "lvl", "levelname", "level.name", "@l", "@level",
-		"severitylabel", "log.severity", "logseverity", "errorseverity", "leveldisplayname", "sev", "body.severity", "body.level",
-		"log.syslog.severity.name", "syslogseveritytext", "syslog.severity.name", "syslog.severitylabel",
-		"PRIORITY", "priority", "prio", "syslogseverity", "syslogseveritycode", "syslog.severity", "syslog.severity.code", "log.syslog.severity.code", "pri",
-		"levelno", "level.no", "levelvalue", "severitylevel", "messagetype", "label", "s", "at", "status", "type",
+		"severity_number", "severity", "severity_text", "level", "loglevel", "log.level", "lvl", "level_name", "level.name", "@l", "@level",
+		"severity_label", "log.severity", "log_severity", "error_severity", "LevelDisplayName", "sev", "attributes.severity", "attributes.level", "body.severity", "body.level",
+		"log.syslog.severity.name", "syslogseverity-text", "syslog.severity.name", "syslog.severity_label",
+		"PRIORITY", "priority", "prio", "syslogseverity", "syslog_severity_code", "syslog.severity", "syslog.severity.code", "log.syslog.severity.code", "pri",
+		"levelno", "level.no", "level_value", "severityLevel", "messageType", "label", "s", "at", "status", "type",
 	}
 	serviceNames = []string{
-		"resource.service.name", "resource.service", "attributes.service.name", "attributes.service", "service.name", "service", "servicename",
-		"dd.service", "servicecontext.service",
-		"resource.labels.servicename", "resource.labels.configurationname", "resource.labels.functionname", "resource.labels.moduleid",
-		"resource.labels.containername",
-		"kubernetes.labels.app.kubernetes.io/name", "kubernetes.labels.appkubernetesio/name", "kubernetes.labels.app", "kubernetes.labels.k8sapp",
-		"labels.app.kubernetes.io/name", "labels.service", "labels.app", "labels.k8spod/app",
-		"kubernetes.containername", "kubernetes.container.name", "resource.k8s.container.name", "resource.k8s.deployment.name",
+		"resource.service.name", "resource.service", "attributes.service.name", "attributes.service", "service.name", "service", "service_name",
+		"dd.service", "serviceContext.service",
+		"resource.labels.service_name", "resource.labels.configuration_name", "resource.labels.function_name", "resource.labels.module_id",
+		"resource.labels.container_name",
+		"kubernetes.labels.app.kubernetes.io/name", "kubernetes.labels.app_kubernetes_io/name", "kubernetes.labels.app", "kubernetes.labels.k8s-app",
+		"labels.app.kubernetes.io/name", "labels.service", "labels.app", "labels.k8s-pod/app",
+		"kubernetes.container_name", "kubernetes.container.name", "resource.k8s.container.name", "resource.k8s.deployment.name",
 		"attributes.k8s.container.name",
-		"app", "app.name", "appname", "application", "application.name", "applicationname", "component",
-		"containername", "container.name", "attrs.tag",
-		"syslogidentifier", "syslog.identifier", "syslog.appname", "log.syslog.appname", "programname", "program", "ident", "syslogtag",
-		"systemdunit", "systemd.unit", "systemduserunit", "comm", "process.name",
-		"providername", "provider.name", "sourcename", "eventsource", "tag",
-		"name", "logger", "loggername", "log.logger", "@module", "target",
+		"app", "app.name", "app_name", "application", "application.name", "application_name", "component",
+		"container_name", "container.name", "attrs.tag",
+		"SYSLOG_IDENTIFIER", "syslog.identifier", "syslog.appname", "log.syslog.appname", "programname", "program", "ident", "syslogtag",
+		"_SYSTEMD_UNIT", "systemd.unit", "_SYSTEMD_USER_UNIT", "_COMM", "process.name",
+		"ProviderName", "provider.name", "SourceName", "eventSource", "tag",
+		"name", "logger", "logger_name", "log.logger", "@module", "target",
 	}
 	textNames = []string{
-		"body.stringvalue", "body", "message", "msg", "@m", "renderedmessage", "@message", "@mt", "messagetemplate", "log",
-		"textpayload", "eventmessage", "shortmessage", "fullmessage", "text", "event", "body.message", "body.msg",
+		"body.stringValue", "body", "message", "msg", "@m", "RenderedMessage", "@message", "@mt", "MessageTemplate", "log",
+		"textPayload", "eventMessage", "short_message", "full_message", "text", "event", "body.message", "body.msg",
 		"event.original", "log.original", "output", "note", "line", "error.message",
 	}
 	statusNames = []string{ // "status" is among the severities
-		"statuscode", "http.response.statuscode", "http.statuscode", "responsecode", "downstreamstatus", "originstatus",
-		"httprequest.status", "res.statuscode", "response.status", "response.statuscode", "response", "httpstatus", "httpstatuscode", "scstatus",
-		"attributes.http.response.statuscode", "attributes.http.statuscode",
+		"status_code", "http.response.status_code", "http.status_code", "response_code", "DownstreamStatus", "OriginStatus",
+		"httpRequest.status", "res.statusCode", "response.status", "response.status_code", "response", "http_status", "http_status_code", "sc-status",
+		"attributes.http.response.status_code", "attributes.http.status_code",
 	}
 	// requestNames say that a record is about an HTTP request.
 	requestNames = []string{
-		"method", "requestmethod", "http.request.method", "http.method", "httpmethod", "httprequest.requestmethod", "req.method",
-		"request.method", "csmethod", "verb", "request", "requesturi", "requestpath", "request.uri", "url", "uri", "path", "url.path",
+		"method", "request_method", "http.request.method", "http.method", "http_method", "httpRequest.requestMethod", "req.method",
+		"request.method", "cs-method", "verb", "request", "request_uri", "request_path", "request.uri", "url", "uri", "path", "url.path",
 		"url.original", "attributes.http.request.method", "attributes.http.method", "attributes.url.path",
 	}
-	otherNames = []string{"timestamp.nanos", "timestampnanos", "instant.nanoofsecond", "eventid", "attributes.sluice.emitter", "attributes.sluice.seq"}
+	otherNames = []string{"timestamp.nanos", "timestampNanos", "instant.nanoOfSecond", "EventID", "attributes.sluice.emitter", "attributes.sluice.seq"}
 )
 
 // containers are the objects that are looked into, and the names under which their members are known: none for those that only wrap a
@@ -106,6 +105,9 @@ var (
 func add(names []string) span {
 	s := span{from: slot(len(nameOf))}
 	for _, name := range names {
+		if name != slotPriorityName {
+			name = string(normal(nil, []byte(name)))
+		}
 		if _, twice := slotOf[name]; twice || len(nameOf) == mostSlots {
 			panic("too many names, or twice " + name) // a mistake in this package
 		}
@@ -114,6 +116,22 @@ func add(names []string) span {
 	}
 	s.to = slot(len(nameOf))
 	return s
+}
+
+// slotPriorityName is compared as it is: the journal's is a number, and priority elsewhere is mostly something else.
+const slotPriorityName = "PRIORITY"
+
+// normal appends a name in the form in which names are compared.
+func normal(out, name []byte) []byte {
+	for _, c := range name {
+		switch {
+		case c-'A' <= 'Z'-'A':
+			out = append(out, c|0x20)
+		case c != '_' && c != '-':
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func slotNamed(name string) slot {

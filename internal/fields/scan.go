@@ -240,19 +240,11 @@ func (v *View) lookup(key []byte, in int8) found {
 	if len(key) > longName {
 		return none
 	}
-	if in == 0 && string(key) == "PRIORITY" { // the journal's, a number; priority elsewhere is mostly something else
-		return found{slotNamed("PRIORITY"), -1}
+	if in == 0 && string(key) == slotPriorityName {
+		return found{slotOf[slotPriorityName], -1}
 	}
-	name := append(v.key[:0], prefixes[in]...)
-	for _, c := range key {
-		switch {
-		case c-'A' <= 'Z'-'A':
-			name = append(name, c|0x20)
-		case c != '_' && c != '-':
-			name = append(name, c)
-		}
-	}
-	v.key = name
+	v.key = normal(append(v.key[:0], prefixes[in]...), key)
+	name := v.key
 	f := none
 	if s, ok := slotOf[string(name)]; ok {
 		f.slot = s
