@@ -176,7 +176,7 @@ func (r *reader) token(text []byte) bool {
 			r.afterTime(isBSD)
 			return true
 		}
-		if r.i == 0 && r.bareTime() {
+		if (r.i == 0 || r.first && r.tokens == 1) && r.bareTime() {
 			return true
 		}
 	}
@@ -497,6 +497,9 @@ func (r *reader) word(text []byte) bool {
 	}
 	if r.severity == Unknown {
 		if r.severity = r.level(token); r.severity != Unknown {
+			if at := bytes.IndexByte(token, '['); at > 0 && r.form == "" { // logrus: INFO[2024-01-31T10:00:00Z]
+				end = r.i + at
+			}
 			r.i = end
 			return true
 		}
@@ -509,7 +512,7 @@ func (r *reader) word(text []byte) bool {
 		return true
 	}
 	r.first, r.tagged = false, token[len(token)-1] == ':'
-	if r.i = end; !alphabetic(token) {
+	if r.i = end; !alphabetic(token) || upper(token) {
 		return true
 	}
 	r.words++
@@ -523,6 +526,14 @@ func (r *reader) level(token []byte) Severity {
 		return Unknown
 	}
 	colon := len(core) < len(token) && token[len(core)] == ':'
+	if at := bytes.LastIndexByte(core, ':'); at > 0 && colon && upper(core[at+1:]) { // u@db:[123]:ERROR: in PostgreSQL on AWS
+		if string(core[at+1:]) == "LOG" {
+			return Info
+		}
+		if s := levelWord(core[at+1:]); s != Unknown {
+			return s
+		}
+	}
 	if at := bytes.IndexAny(core, ":[/("); at > 0 { // WARNING:root:text, ERROR[123], E/Tag, ERROR][x
 		if at == 1 && core[at] == '/' && r.first && r.tokens <= 1 && upper(core[:1]) {
 			return severityOf(core[:1], lettersToo)
@@ -548,8 +559,13 @@ func (r *reader) level(token []byte) Severity {
 			return severityNumber(parts[1], syslogScale)
 		}
 	}
-	if at := bytes.LastIndexByte(core, '.'); at > 0 && colon && upper(core[at+1:]) { // prod.INFO: in Monolog
-		return levelWord(core[at+1:])
+	if at := bytes.LastIndexByte(core, '.'); at > 0 {
+		switch level := core[at+1:]; {
+		case colon && upper(level): // prod.INFO: in Monolog
+			return levelWord(level)
+		case r.first && isFacility(core[:at]): // daemon.err in many syslog daemons
+			return severityOf(level, wordsOnly)
+		}
 	}
 	if colon && (r.first || r.tagged && r.words <= 1) {
 		if string(core) == "fail" { // .NET
@@ -566,6 +582,15 @@ func (r *reader) level(token []byte) Severity {
 		return Fatal
 	}
 	return Unknown
+}
+
+// isFacility says whether a word is a facility of syslog.
+func isFacility(word []byte) bool {
+	switch string(word) {
+	case "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp":
+		return true
+	}
+	return len(word) == len("local0") && bytes.HasPrefix(word, []byte("local"))
 }
 
 // apart says whether the word at this place, behind the time, stands for itself and does not begin a sentence: it is in small letters, or

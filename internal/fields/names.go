@@ -22,7 +22,7 @@ var (
 		"TimeCreated", "TimeCreated.SystemTime", "SystemTime", "UtcTime", "timereported", "timegenerated",
 		"time_iso8601", "time_local", "msec", "start_time", "StartUTC", "StartLocal", "log_time", "log_timestamp", "log_date",
 		"created", "event.created", "CreationTime", "created_at", "published", "requestReceivedTimestamp", "lastTimestamp",
-		"receiveTimestamp", "observedTimeUnixNano", "observed_timestamp",
+		"EdgeStartTimestamp", "receiveTimestamp", "observedTimeUnixNano", "observed_timestamp",
 	}
 	severityNames = []string{
 		"severity_number", "severity", "severity_text", "level", "loglevel", "log.level", "lvl", "level_name", "level.name", "@l", "@level",
@@ -54,13 +54,13 @@ var (
 	}
 	statusNames = []string{ // "status" is among the severities
 		"status_code", "http.response.status_code", "http.status_code", "response_code", "DownstreamStatus", "OriginStatus",
-		"httpRequest.status", "res.statusCode", "response.status", "response.status_code", "response", "http_status", "http_status_code", "sc-status",
+		"httpRequest.status", "res.statusCode", "response.status", "response.status_code", "response", "http_status", "http_status_code", "sc-status", "EdgeResponseStatus",
 		"attributes.http.response.status_code", "attributes.http.status_code",
 	}
 	// requestNames say that a record is about an HTTP request.
 	requestNames = []string{
 		"method", "request_method", "http.request.method", "http.method", "http_method", "httpRequest.requestMethod", "req.method",
-		"request.method", "cs-method", "verb", "request", "request_uri", "request_path", "request.uri", "url", "uri", "path", "url.path",
+		"request.method", "cs-method", "ClientRequestMethod", "verb", "request", "request_uri", "request_path", "request.uri", "url", "uri", "path", "url.path",
 		"url.original", "attributes.http.request.method", "attributes.http.method", "attributes.url.path",
 	}
 	otherNames = []string{"timestamp.nanos", "timestampNanos", "instant.nanoOfSecond", "EventID", "attributes.sluice.emitter", "attributes.sluice.seq"}

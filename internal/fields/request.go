@@ -19,16 +19,24 @@ func isMethod(word []byte) bool {
 
 // requestSeverity is the severity of a line of an access log, told by the status of the answer, where the line shows that it is one:
 //
-//	"GET / HTTP/1.1" 200                   Common Log Format, Envoy and most others
+//	[31/Jan/2024:10:00:00 +0000] "-" 408   Common Log Format
+//	"GET / HTTP/1.1" 200                   Envoy and most others
 //	(HTTP/1.1 200)                         uWSGI
 //	TCP_MISS/200 1507 GET                  Squid
 //	10/0/30/69/109 200 2750                HAProxy
 //	GET / - 80 - 10.0.0.1 curl 200 0 0 15  W3C extended, as IIS writes it
+//	GET<tab>host<tab>/<tab>200             CloudFront
 //	| 200 | 1.2ms | ::1 | GET              Gin
 //	GET / 200 12.3 ms                      Morgan
 //	200 200 34 366 "GET http://x/ HTTP/1.1" load balancers of AWS
 func requestSeverity(line []byte) Severity {
 	line = line[:min(len(line), requestBytes)]
+	if at := bytes.Index(line, []byte(`] "`)); at >= 0 {
+		end := closingQuote(line, at+2)
+		if word, _, _ := bytes.Cut(bytes.TrimLeft(line[end:], " "), []byte{' '}); isStatus(word) {
+			return statusSeverity(atoi(word))
+		}
+	}
 	if at := bytes.Index(line, []byte("HTTP/")); at >= 0 {
 		if s := aroundProtocol(line, at+len("HTTP/")); s != Unknown {
 			return s
@@ -46,6 +54,8 @@ func requestSeverity(line []byte) Severity {
 				return Unknown // its status was looked for above
 			}
 		case method >= 0 && words == method+2 && isStatus(word): // Morgan
+			return statusSeverity(atoi(word))
+		case method >= 0 && words == method+3 && isStatus(word) && bytes.Count(line, []byte{'\t'}) > words: // CloudFront
 			return statusSeverity(atoi(word))
 		}
 		if at := bytes.IndexByte(word, '/'); at > 0 && upper(bytes.ReplaceAll(word[:at], []byte{'_'}, nil)) && bytes.IndexByte(word[:at], '_') > 0 && isStatus(word[at+1:]) { // Squid
