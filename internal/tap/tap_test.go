@@ -83,8 +83,11 @@ func TestFilters(t *testing.T) {
 	var tap Tap
 	l := tap.Listen(Query{Edge: In, Text: "DiSk", Severities: []string{"err"}, Rate: 50})
 	tap.Offer(In, []byte("{\"body\":\"disk\"}\n{\"severity\":\"error\",\"body\":\"the DISK\"}\n{\"severity\":\"error\",\"body\":\"net\"}"))
-	if r := <-l.Records; r.Body != "the DISK" || len(l.Records) != 0 {
-		t.Errorf("%+v and %d more, want one", r, len(l.Records))
+	if len(l.Records) != 1 {
+		t.Fatalf("%d records pass the filter, want one", len(l.Records))
+	}
+	if r := <-l.Records; r.Body != "the DISK" {
+		t.Errorf("%+v passes the filter, want the disk", r)
 	}
 }
 
@@ -94,6 +97,22 @@ func TestRecordsWithoutASeverityCanBeAskedFor(t *testing.T) {
 	tap.Offer(In, []byte("{\"body\":\"a\"}\n{\"level\":30,\"body\":\"b\"}\n{\"level\":40,\"body\":\"c\"}"))
 	if len(l.Records) != 2 {
 		t.Errorf("%d records, want the one without a severity and the one with that of a notice, INFO", len(l.Records))
+	}
+}
+
+func TestTheTimeIsTheRecords(t *testing.T) {
+	var tap Tap
+	l := tap.Listen(Query{Edge: In, Rate: 50})
+	before := time.Now()
+	tap.Offer(In, []byte("{\"ts\":1704103200.5}\n{\"body\":\"no time\"}\n"))
+	if len(l.Records) != 2 {
+		t.Fatalf("%d records, want 2", len(l.Records))
+	}
+	if r := <-l.Records; !r.Time.Equal(time.Unix(1704103200, 5e8)) {
+		t.Errorf("the time is %v, want that of the record", r.Time)
+	}
+	if r := <-l.Records; r.Time.Before(before) {
+		t.Errorf("without one the time is %v, want that at which it passed", r.Time)
 	}
 }
 
