@@ -114,7 +114,7 @@ func (b *Batch) Records() ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := records[i].UnmarshalJSON(line); err != nil {
+		if err := records[i].read(line, b.Accepted); err != nil {
 			return nil, fmt.Errorf("batch %s, record %d: %w", b.ID, i, err)
 		}
 	}

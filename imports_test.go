@@ -18,7 +18,7 @@ var bans = []struct {
 	bans []string
 	why  string
 }{
-	{".", []string{"internal/...", "queue/...", "analyzer/...", "distributor", "emitter", "autoscale/..."},
+	{".", []string{"internal/...", "!internal/fields", "queue/...", "analyzer/...", "distributor", "emitter", "autoscale/..."},
 		"the root holds the shared words; it knows no room"},
 	{"autoscale/...", []string{"std"},
 		"anybody can embed the autoscaler, so it brings nothing along"},
@@ -46,7 +46,9 @@ var bans = []struct {
 		"the API answers for the rooms it is given"},
 	{"internal/access", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"who may ask is decided before anybody knows what was asked for"},
-	{"internal/tap", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+	{"internal/fields", []string{".", "internal/...", "!internal/jsonscan", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"reading a record depends on nothing but the record, so that everybody may use it"},
+	{"internal/tap", []string{"internal/...", "!internal/fields", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"whoever lets people look does not know where records come from"},
 	{"internal/results", []string{"internal/app", "internal/api", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},
 		"results know what was counted, not where it came from"},

@@ -4,126 +4,115 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/fields"
 )
 
 // Record is one log record. The names follow the OpenTelemetry log data model; every field may be missing.
 type Record struct {
-	Timestamp  time.Time      // when it happened; zero where the record does not say
-	Severity   string         // as sent, e.g. "INFO"; empty where the record does not say
-	Body       any            // mostly a string
-	Resource   map[string]any // who said it, e.g. "service.name"
-	Attributes map[string]any // about this one event
-	Extra      map[string]any // fields with other names, kept as they came
+	Timestamp      time.Time      // when it happened; zero where the record does not say
+	Severity       string         // TRACE, DEBUG, INFO, WARN, ERROR or FATAL once it was read; empty where the record does not say
+	SeverityNumber int            // 1 to 24, as OpenTelemetry counts: four for each of these names; 0 where the record does not say
+	Body           any            // mostly a string
+	Resource       map[string]any // who said it, e.g. "service.name"
+	Attributes     map[string]any // about this one event
+	Extra          map[string]any // fields with other names, kept as they came
 }
 
-// The aliases that well-known agents use for the fields above, in the order in which they are tried.
-var (
-	timestampNames = []string{"timestamp", "time", "@timestamp", "date", "ts"}
-	severityNames  = []string{"severity", "severity_text", "level", "loglevel", "log.level"}
-	bodyNames      = []string{"body", "message", "msg", "log"}
-	serviceNames   = []string{"service.name", "service"}
-)
-
-// Service names who sent the record: service.name of the resource, else of the attributes or of the record itself; empty
-// where nothing says so.
+// Service names the program that wrote the record; empty where nothing says so. The names under which it is looked for, and their order, are in
+// docs/fields.md.
 func (r *Record) Service() string {
-	for _, fields := range []map[string]any{r.Resource, r.Attributes, r.Extra} {
-		for _, name := range serviceNames {
-			if s, ok := fields[name].(string); ok && s != "" {
-				return s
-			}
-		}
+	line, err := r.MarshalJSON()
+	if err != nil {
+		return ""
 	}
-	return ""
+	var v fields.View
+	if v.Scan(line) != nil {
+		return ""
+	}
+	return string(v.Service())
 }
 
-// UnmarshalJSON reads one JSON object. Any well-formed object is a record: a field whose value is not of the usual type
-// is kept under Extra, and timestamp, severity and body are also found under the names that common agents give them
-// (time, level, message, ...). Numbers outside those fields are kept as json.Number, so that they lose no digit.
-func (r *Record) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON reads one JSON object. Any well-formed object is a record. Time, severity and body are found under the names, and in the
+// forms, of common programs: docs/fields.md lists them. A member from which one of the three was taken as a whole is not in Extra; a time or
+// a severity that an object within the record or its text says is read too, and stays where it is. Numbers outside those fields are kept
+// as json.Number, so that they lose no digit.
+func (r *Record) UnmarshalJSON(b []byte) error { return r.read(b, time.Now()) }
+
+// read reads one JSON object. A time without a year is the one nearest to now.
+func (r *Record) read(b []byte, now time.Time) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	var fields map[string]any
-	if err := d.Decode(&fields); err != nil {
+	var members map[string]any
+	if err := d.Decode(&members); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
 	*r = Record{}
-	take(fields, timestampNames, func(v any) (ok bool) { r.Timestamp, ok = parseTime(v); return ok })
-	take(fields, severityNames, func(v any) (ok bool) { r.Severity, ok = v.(string); return ok })
-	take(fields, bodyNames, func(v any) bool { r.Body = v; return v != nil })
-	take(fields, []string{"resource"}, func(v any) (ok bool) { r.Resource, ok = v.(map[string]any); return ok })
-	take(fields, []string{"attributes"}, func(v any) (ok bool) { r.Attributes, ok = v.(map[string]any); return ok })
-	if len(fields) > 0 {
-		r.Extra = fields
+	if members == nil { // null
+		return nil
+	}
+	var v fields.View
+	if err := v.Scan(b); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	if at, ok := v.Time(now); ok {
+		r.Timestamp = at
+		if key, whole := v.TimeKey(); whole {
+			delete(members, key)
+		}
+	}
+	if s := v.Severity(); s != fields.Unknown {
+		r.Severity, r.SeverityNumber = s.String(), int(s)
+		if key, whole := v.SeverityKey(); whole {
+			delete(members, key)
+		}
+	}
+	v.Text()
+	if key, whole := v.TextKey(); whole {
+		r.Body = members[key]
+		delete(members, key)
+	}
+	take(members, "resource", &r.Resource)
+	take(members, "attributes", &r.Attributes)
+	if len(members) > 0 {
+		r.Extra = members
 	}
 	return nil
 }
 
-// take hands the first present field that use accepts over and removes it from the rest.
-func take(fields map[string]any, names []string, use func(any) bool) {
-	for _, name := range names {
-		if v, ok := fields[name]; ok && use(v) {
-			delete(fields, name)
-			return
-		}
+// take moves a member that is an object out of the others.
+func take(members map[string]any, name string, into *map[string]any) {
+	if object, ok := members[name].(map[string]any); ok {
+		*into = object
+		delete(members, name)
 	}
 }
 
 // MarshalJSON writes the record as one JSON object without line breaks. Empty fields are left out; a field of Extra never
 // hides one of the named fields.
 func (r Record) MarshalJSON() ([]byte, error) {
-	fields := make(map[string]any, len(r.Extra)+5)
+	members := make(map[string]any, len(r.Extra)+5)
 	for name, v := range r.Extra {
-		fields[name] = v
+		members[name] = v
 	}
 	if !r.Timestamp.IsZero() {
-		fields["timestamp"] = r.Timestamp.UTC().Format(time.RFC3339Nano)
+		members["timestamp"] = r.Timestamp.UTC().Format(time.RFC3339Nano)
 	}
 	if r.Severity != "" {
-		fields["severity"] = r.Severity
+		members["severity"] = r.Severity
+	}
+	if r.SeverityNumber > 0 && r.SeverityNumber != int(fields.ParseSeverity(r.Severity)) {
+		members["severity_number"] = r.SeverityNumber
 	}
 	if r.Body != nil {
-		fields["body"] = r.Body
+		members["body"] = r.Body
 	}
 	if len(r.Resource) > 0 {
-		fields["resource"] = r.Resource
+		members["resource"] = r.Resource
 	}
 	if len(r.Attributes) > 0 {
-		fields["attributes"] = r.Attributes
+		members["attributes"] = r.Attributes
 	}
-	return json.Marshal(fields)
-}
-
-// parseTime reads RFC 3339 text, or a count since 1970 whose unit follows from its size: seconds, milliseconds,
-// microseconds or nanoseconds. The bounds between the units lie around the year 5138 of the smaller unit.
-func parseTime(v any) (time.Time, bool) {
-	switch v := v.(type) {
-	case string:
-		t, err := time.Parse(time.RFC3339Nano, v)
-		return t, err == nil
-	case json.Number:
-		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
-			return epoch(n), true
-		}
-		f, err := v.Float64()
-		if err != nil || f < 0 || f >= 1e11 { // only seconds are usual with a fraction
-			return time.Time{}, false
-		}
-		return time.Unix(0, int64(f*1e9)).UTC(), true
-	}
-	return time.Time{}, false
-}
-
-func epoch(n int64) time.Time {
-	switch {
-	case n < 1e11:
-		return time.Unix(n, 0).UTC()
-	case n < 1e14:
-		return time.UnixMilli(n).UTC()
-	case n < 1e17:
-		return time.UnixMicro(n).UTC()
-	}
-	return time.Unix(0, n).UTC()
+	return json.Marshal(members)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/internal/fields"
 	"github.com/sluicehq/sluice/internal/ranges"
 	"github.com/sluicehq/sluice/internal/visible"
 )
@@ -50,7 +51,7 @@ func Count(b *sluice.Batch) (r Result, unreadable map[int]error, err error) {
 	if err != nil {
 		return Result{}, nil, err
 	}
-	c := counter{severities: map[string]*Tally{}, services: map[string]*Tally{}, emitters: map[string]*run{}}
+	c := counter{services: map[string]*Tally{}, emitters: map[string]*run{}}
 	for i := 0; len(lines) > 0; i++ {
 		end := bytes.IndexByte(lines, '\n') + 1
 		if end == 0 {
@@ -58,24 +59,28 @@ func Count(b *sluice.Batch) (r Result, unreadable map[int]error, err error) {
 		}
 		line := lines[:end]
 		lines = lines[end:]
-		f, err := look(line)
-		if err != nil {
+		if err := c.view.Scan(line); err != nil {
 			if unreadable == nil {
 				unreadable = map[int]error{}
 			}
 			unreadable[i] = analyzer.Discard(err)
 			continue
 		}
-		c.count(f, int64(len(line)))
+		c.count(int64(len(line)))
 	}
 	return c.result(b.ID), unreadable, nil
 }
 
+// numbers is how many severity numbers OpenTelemetry has, and 0.
+const numbers = 25
+
 // counter counts one batch. Its maps are asked with bytes, which costs no allocation while a name is known.
 type counter struct {
-	sum                  Tally
-	severities, services map[string]*Tally
-	emitters             map[string]*run
+	view       fields.View
+	sum        Tally
+	severities [numbers]Tally // by severity number
+	services   map[string]*Tally
+	emitters   map[string]*run
 }
 
 // run gathers the numbers of one emitter. They mostly follow each other, so they go into the set a stretch at a time.
@@ -100,23 +105,27 @@ func (r *run) flush() {
 	}
 }
 
-func (c *counter) count(f fields, size int64) {
+// count counts the record in view.
+func (c *counter) count(size int64) {
 	c.sum.Records++
 	c.sum.Bytes += size
-	tally(c.severities, f.severity, size)
-	tally(c.services, f.service, size)
-	if f.seq == 0 || len(f.emitter) == 0 || len(f.emitter) > MaxNameBytes {
+	severity := &c.severities[c.view.Severity()]
+	severity.Records++
+	severity.Bytes += size
+	tally(c.services, c.view.Service(), size)
+	id, sequence := c.view.Emitter()
+	if sequence == 0 || len(id) == 0 || len(id) > MaxNameBytes {
 		return
 	}
-	r := c.emitters[string(f.emitter)]
+	r := c.emitters[string(id)]
 	if r == nil {
-		if len(c.emitters) >= MaxEmitters || !visible.Safe(string(f.emitter)) {
+		if len(c.emitters) >= MaxEmitters || !visible.Safe(string(id)) {
 			return
 		}
 		r = &run{}
-		c.emitters[string(f.emitter)] = r
+		c.emitters[string(id)] = r
 	}
-	r.add(f.seq)
+	r.add(sequence)
 }
 
 func tally(m map[string]*Tally, text []byte, size int64) {
@@ -132,7 +141,15 @@ func tally(m map[string]*Tally, text []byte, size int64) {
 func (c *counter) result(batch string) Result {
 	r := Result{
 		Batch: batch, Records: c.sum.Records, Bytes: c.sum.Bytes,
-		BySeverity: named(c.severities, UnsetSeverity), ByService: named(c.services, UnknownService),
+		BySeverity: map[string]Tally{}, ByService: map[string]Tally{},
+	}
+	for number, t := range c.severities {
+		if t.Records > 0 {
+			add(r.BySeverity, fields.Severity(number).String(), t)
+		}
+	}
+	for text, t := range c.services {
+		add(r.ByService, name(text), *t)
 	}
 	for id, e := range c.emitters {
 		e.flush()
@@ -150,10 +167,13 @@ func (c *counter) result(batch string) Result {
 	return r
 }
 
-func named(m map[string]*Tally, missing string) map[string]Tally {
-	out := make(map[string]Tally, len(m))
-	for text, t := range m {
-		add(out, name([]byte(text), missing), *t)
+// name is the name of a service as it is counted under.
+func name(text string) string {
+	switch {
+	case text == "":
+		return UnknownService
+	case len(text) > MaxNameBytes || !visible.Safe(text):
+		return visible.Cut(text, MaxNameBytes)
 	}
-	return out
+	return text
 }

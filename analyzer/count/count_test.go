@@ -22,21 +22,24 @@ func batch(lines ...string) *sluice.Batch {
 
 func TestCountsBySeverityAndService(t *testing.T) {
 	for name, c := range map[string]struct{ line, severity, service string }{
-		"plain":                      {`{"severity":"INFO","resource":{"service.name":"api"}}`, "INFO", "api"},
-		"nothing":                    {`{}`, "unset", "unknown"},
-		"blanks":                     {` { "severity" : "INFO" , "service" : "api" } `, "INFO", "api"},
-		"aliases":                    {`{"level":"warn","service":"api"}`, "warn", "api"},
-		"the first alias wins":       {`{"level":"warn","severity_text":"WARN","loglevel":"x"}`, "WARN", "unknown"},
-		"a severity of another type": {`{"severity":5,"level":"warn"}`, "warn", "unknown"},
-		"only other types":           {`{"severity":{"a":[1]},"resource":7,"attributes":null,"service":3}`, "unset", "unknown"},
-		"empty texts":                {`{"severity":"","level":"warn","resource":{"service.name":""},"service":"api"}`, "unset", "api"},
-		"resource before attributes": {`{"attributes":{"service.name":"b"},"resource":{"service":"a"},"service":"c"}`, "unset", "a"},
-		"attributes before record":   {`{"service.name":"c","attributes":{"service":"b"}}`, "unset", "b"},
-		"escapes in a value":         {`{"severity":"\u0049NFO","service":"a\"b"}`, "INFO", `a"b`},
-		"escapes in a key":           {`{"s\u0065verity":"INFO"}`, "INFO", "unknown"},
-		"the last of two keys":       {`{"severity":"a","severity":"b"}`, "b", "unknown"},
-		"a long name":                {`{"severity":"` + strings.Repeat("x", 127) + `é"}`, strings.Repeat("x", 125) + "…", "unknown"},
-		"a name of controls":         {`{"severity":"\u001b[2J\n\u202e","service":"\u009b"}`, `\x1b[2J\n\u202e`, `\u009b`},
+		"plain":                       {`{"severity":"INFO","resource":{"service.name":"api"}}`, "INFO", "api"},
+		"nothing":                     {`{}`, "unknown", "unknown"},
+		"blanks":                      {` { "severity" : "INFO" , "service" : "api" } `, "INFO", "api"},
+		"other names":                 {`{"level":"warning","service":"api"}`, "WARN", "api"},
+		"a number":                    {`{"level":50,"name":"api","pid":1}`, "ERROR", "api"},
+		"the first name wins":         {`{"level":"warn","severity_text":"ERROR","loglevel":"x"}`, "ERROR", "unknown"},
+		"what is no severity is none": {`{"severity":"banana","level":"warn"}`, "WARN", "unknown"},
+		"only other types":            {`{"severity":{"a":[1]},"resource":7,"attributes":null,"service":3}`, "unknown", "unknown"},
+		"empty texts":                 {`{"severity":"","level":"","resource":{"service.name":""},"service":"api"}`, "unknown", "api"},
+		"resource before attributes":  {`{"attributes":{"service.name":"b"},"resource":{"service":"a"},"service":"c"}`, "unknown", "a"},
+		"attributes before record":    {`{"service.name":"c","attributes":{"service":"b"}}`, "unknown", "b"},
+		"escapes in a value":          {`{"severity":"\u0049NFO","service":"a\"b"}`, "INFO", `a"b`},
+		"escapes in a key":            {`{"s\u0065verity":"INFO"}`, "INFO", "unknown"},
+		"the last of two keys":        {`{"severity":"error","severity":"warn"}`, "WARN", "unknown"},
+		"a long name":                 {`{"service":"` + strings.Repeat("x", 127) + `é"}`, "unknown", strings.Repeat("x", 125) + "…"},
+		"a name of controls":          {`{"severity":"\u001b[2J\n\u202e","service":"\u009b"}`, "unknown", `\u009b`},
+		"a line of text":              {`{"body":"<11>Jan  1 10:00:00 web1 app[12]: cannot write"}`, "ERROR", "app"},
+		"a record within the text":    {`{"log":"{\"level\":\"fatal\",\"service\":\"api\"}\n","stream":"stderr"}`, "FATAL", "api"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, unreadable, err := count.Count(batch(c.line))
@@ -121,7 +124,7 @@ func TestTotalsTellWhatWasAnalyzedTwice(t *testing.T) {
 			t.Errorf("emitter %s: %d analyzed, %d twice; want %v", id, e.Analyzed, e.Twice, want)
 		}
 	}
-	if totals.Records != 6 || totals.Batches != 2 || totals.BySeverity["unset"].Records != 6 {
+	if totals.Records != 6 || totals.Batches != 2 || totals.BySeverity["unknown"].Records != 6 {
 		t.Errorf("totals %+v, want 6 records in 2 batches", totals)
 	}
 }
@@ -198,6 +201,20 @@ func TestTotalsSurviveJSONAndClone(t *testing.T) {
 	}
 }
 
+// Analyzers in other languages, and results that were written earlier, have other names for the same severity.
+func TestTotalsHaveOneNameForEachSeverity(t *testing.T) {
+	one := count.Tally{Records: 1, Bytes: 2}
+	var totals count.Totals
+	if err := json.Unmarshal([]byte(`{"by_severity":{"info":{"records":1,"bytes":2},"INFO":{"records":1,"bytes":2},"unset":{"records":1,"bytes":2}}}`), &totals); err != nil {
+		t.Fatal(err)
+	}
+	totals.Add(count.Result{BySeverity: map[string]count.Tally{"Information": one, "AUDIT": one, "": one}})
+	want := map[string]count.Tally{"INFO": {Records: 3, Bytes: 6}, "unknown": {Records: 2, Bytes: 4}, "AUDIT": one}
+	if !maps.Equal(totals.BySeverity, want) {
+		t.Errorf("by severity %v, want %v", totals.BySeverity, want)
+	}
+}
+
 func ExampleHandler() {
 	totals := count.NewTotals(time.Now())
 	h := count.Handler(count.SinkFunc(func(_ context.Context, r count.Result) error {
@@ -208,7 +225,7 @@ func ExampleHandler() {
 	if err := h.Handle(context.Background(), b); err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println(totals.BySeverity["INFO"].Records, totals.BySeverity[count.UnsetSeverity].Records)
+	fmt.Println(totals.BySeverity["INFO"].Records, totals.BySeverity[count.UnknownSeverity].Records)
 	// Output: 2 1
 }
 

@@ -18,9 +18,9 @@ const (
 
 // Names for records that do not say, and for what is beyond MaxNames.
 const (
-	UnsetSeverity  = "unset"
-	UnknownService = "unknown"
-	OtherName      = "other"
+	UnknownSeverity = "unknown"
+	UnknownService  = "unknown"
+	OtherName       = "other"
 )
 
 // Bounds of what a Result or Totals tells apart.

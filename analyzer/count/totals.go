@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/fields"
 	"github.com/sluicehq/sluice/internal/ranges"
 )
 
@@ -46,13 +47,25 @@ func NewTotals(since time.Time) *Totals {
 	}
 }
 
+// severityName is the one name under which a severity is summed up, whatever another analyzer, or an earlier version, calls it. A name that
+// is not known stays.
+func severityName(name string) string {
+	if s := fields.ParseSeverity(name); s != fields.Unknown {
+		return s.String()
+	}
+	if name == "" || name == "unset" { // the latter in results that were written earlier
+		return UnknownSeverity
+	}
+	return name
+}
+
 // Add adds one result. It keeps nothing of r.
 func (t *Totals) Add(r Result) {
 	t.Batches++
 	t.Records += r.Records
 	t.Bytes += r.Bytes
 	for _, name := range slices.Sorted(maps.Keys(r.BySeverity)) { // sorted: a replay must give the same totals
-		add(t.BySeverity, name, r.BySeverity[name])
+		add(t.BySeverity, severityName(name), r.BySeverity[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.ByService)) {
 		add(t.ByService, name, r.ByService[name])
@@ -123,6 +136,12 @@ func (t *Totals) UnmarshalJSON(b []byte) error {
 	for _, m := range []*map[string]Tally{&read.BySeverity, &read.ByService} {
 		if *m == nil { // null
 			*m = map[string]Tally{}
+		}
+	}
+	for name, t := range read.BySeverity {
+		if now := severityName(name); now != name {
+			delete(read.BySeverity, name)
+			add(read.BySeverity, now, t)
 		}
 	}
 	if read.Emitters == nil {

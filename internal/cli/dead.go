@@ -18,7 +18,6 @@ import (
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
-	"github.com/sluicehq/sluice/queue/remote"
 )
 
 func deadCommand() *cobra.Command {

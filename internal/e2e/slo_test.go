@@ -32,7 +32,7 @@ func (o *outside) lease(t *testing.T, most int) []remote.Lease {
 }
 
 // ack completes a lease but for some records, of which those with discard become dead letters.
-func (o *outside) ack(t *testing.T, l remote.Lease, failed ...remote.Failure) {
+func (o *outside) ack(t *testing.T, l remote.Lease, failed ...remote.FailedRecord) {
 	t.Helper()
 	body, err := json.Marshal(remote.AckRequest{Failed: failed})
 	if err != nil {
@@ -106,7 +106,7 @@ func TestLateRecordsAreThoseOfAnOutsideAccount(t *testing.T) {
 			for _, l := range leases[:3] {
 				o.ack(t, l)
 			}
-			o.ack(t, leases[3], remote.Failure{Record: 2, Reason: "again"}, remote.Failure{Record: 4, Reason: "never", Discard: true})
+			o.ack(t, leases[3], remote.FailedRecord{Record: 2, Reason: "again"}, remote.FailedRecord{Record: 4, Reason: "never", Discard: true})
 			done(t, server, leases[4].Token, "nack", `{"reason": "as a whole", "delay_seconds": 1.2}`) // comes again late, in parts
 			for _, l := range leases[5:7] {
 				done(t, server, l.Token, "extend", "")

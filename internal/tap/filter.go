@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/sluicehq/sluice/internal/fields"
 )
 
 // Bounds of a filter. A regular expression takes time in proportion to its instructions and to the text.
@@ -42,7 +45,7 @@ type Filter struct {
 type term struct {
 	not    bool
 	needle []byte // lines without it, in small letters, can't match; nil for none
-	match  func(v *view, fields func() map[string]any) bool
+	match  func(v *view, values func() map[string]any) bool
 }
 
 // ParseFilter reads a filter: terms with spaces between, each of which a record must match.
@@ -252,15 +255,18 @@ func needleOf(text string) []byte {
 	return []byte(strings.ToLower(text))
 }
 
-// levelTerm compares levels, or the severity as sent where the value names no level.
+// levelTerm compares levels, by their names here or as programs write them.
 func (t *term) levelTerm(typed, op string, v value) error {
 	at := slices.Index(Levels, strings.ToLower(v.text))
+	number := fields.ParseSeverity(v.text)
 	switch {
-	case at < 0 && v.text != "" && isName(v.text, "warning", "err", "critical", "trace", "information"):
-		at = slices.Index(Levels, levelOf(v.text))
+	case at < 0 && op != "" && number != fields.Unknown:
+		at = slices.Index(Levels, levelOf(number))
 	case at < 0 && op == "":
 		is := v.matcher()
-		t.match = func(seen *view, _ func() map[string]any) bool { return is(seen.severity) }
+		t.match = func(seen *view, _ func() map[string]any) bool {
+			return is(seen.severity()) || number != fields.Unknown && number.String() == seen.severity()
+		}
 		return nil
 	}
 	last := len(Levels) - 1 // LevelOther, which is neither more nor less than another
@@ -297,8 +303,8 @@ func (t *term) numberTerm(typed, name, op string, v value) error {
 	if err != nil {
 		return &FilterError{typed, "wants a number behind " + op}
 	}
-	t.match = func(_ *view, fields func() map[string]any) bool {
-		return eachValue(fields(), name, func(text string) bool {
+	t.match = func(_ *view, values func() map[string]any) bool {
+		return eachValue(values(), name, func(text string) bool {
 			n, err := strconv.ParseFloat(text, 64)
 			return err == nil && compared(op, n, bound)
 		})
@@ -311,7 +317,7 @@ func (t *term) fieldTerm(name string, v value) {
 	if v.expr == nil && (v.quoted || !strings.Contains(v.text, "*")) {
 		t.needle = needleOf(v.text)
 	}
-	t.match = func(_ *view, fields func() map[string]any) bool { return eachValue(fields(), name, is) }
+	t.match = func(_ *view, values func() map[string]any) bool { return eachValue(values(), name, is) }
 }
 
 func isName(name string, names ...string) bool {
@@ -364,9 +370,9 @@ func valueIs(v any, is func(string) bool) bool {
 }
 
 // matches says whether a line matches, and what it says then.
-func (f *Filter) matches(line []byte) (view, bool) {
+func (f *Filter) matches(line []byte, passed time.Time) (view, bool) {
 	if f == nil {
-		return look(line), true
+		return look(line, passed), true
 	}
 	var small []byte
 	for _, t := range f.terms {
@@ -380,16 +386,16 @@ func (f *Filter) matches(line []byte) (view, bool) {
 			return view{}, false
 		}
 	}
-	v := look(line)
-	var fields map[string]any
+	v := look(line, passed)
+	var values map[string]any
 	read := func() map[string]any {
-		if fields == nil {
-			fields = map[string]any{}
+		if values == nil {
+			values = map[string]any{}
 			d := json.NewDecoder(bytes.NewReader(line))
 			d.UseNumber()
-			d.Decode(&fields) // what is no object has no fields
+			d.Decode(&values) // what is no object has no fields
 		}
-		return fields
+		return values
 	}
 	for _, t := range f.terms {
 		if t.match(&v, read) == t.not {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFilters(t *testing.T) {
@@ -40,7 +41,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %v", tt.filter, err)
 			continue
 		}
-		if _, got := f.matches([]byte(line)); got != tt.want {
+		if _, got := f.matches([]byte(line), time.Now()); got != tt.want {
 			t.Errorf("%s: matches %v, want %v", tt.filter, got, tt.want)
 		}
 	}
@@ -73,13 +74,13 @@ func FuzzFilter(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, got := p.matches([]byte(line))
+		_, got := p.matches([]byte(line), time.Now())
 		if p == nil && !got {
 			t.Error("no filter keeps a record back")
 		}
 		if p != nil && len(p.terms) == 1 && !p.terms[0].not {
 			if n, err := ParseFilter("-" + strings.TrimSpace(text)); err == nil && len(n.terms) == 1 && n.terms[0].not {
-				if _, other := n.matches([]byte(line)); other == got {
+				if _, other := n.matches([]byte(line), time.Now()); other == got {
 					t.Errorf("%q and its negation both say %v", text, got)
 				}
 			}

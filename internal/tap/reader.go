@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/fields"
 )
 
 const (
@@ -27,18 +30,30 @@ type Query struct {
 	Edge       string   // In, Done or Dead
 	Filter     *Filter  // nil for all
 	Levels     []string // only these of Levels; none for all
-	Severities []string // only these, as sent and in capitals; none for all
+	Severities []string // only these, by any name that package fields knows, or "unknown"; none for all
 	Rate       int      // records a second, 1 to MostRate
 }
 
 // all says whether every record is wanted.
 func (q *Query) all() bool { return q.Filter == nil && len(q.Levels) == 0 && len(q.Severities) == 0 }
 
-func (q *Query) wants(line []byte) (view, bool) {
-	v, ok := q.Filter.matches(line)
-	ok = ok && (len(q.Levels) == 0 || slices.Contains(q.Levels, v.level)) &&
-		(len(q.Severities) == 0 || slices.ContainsFunc(q.Severities, func(s string) bool { return isName(s, v.severity) }))
-	return v, ok
+func (q *Query) wants(line []byte, passed time.Time) (view, bool) {
+	v, ok := q.Filter.matches(line, passed)
+	return v, ok && (len(q.Levels) == 0 || slices.Contains(q.Levels, v.level)) && q.wantsSeverity(v.number)
+}
+
+// wantsSeverity says whether a severity is among those of the query. A name stands for its range.
+func (q *Query) wantsSeverity(number fields.Severity) bool {
+	for _, name := range q.Severities {
+		asked := fields.ParseSeverity(name)
+		if asked == fields.Unknown && !strings.EqualFold(name, fields.UnknownSeverity) {
+			continue // no name of a severity
+		}
+		if asked.String() == number.String() {
+			return true
+		}
+	}
+	return len(q.Severities) == 0
 }
 
 // Reader follows what passes at one place. It is for one goroutine.
@@ -85,7 +100,7 @@ func (r *Reader) Next(now time.Time) (records []Record, skipped int64) {
 		}
 		skipped += id - r.next
 		r.next = id + 1
-		if v, ok := r.q.wants(line); ok {
+		if v, ok := r.q.wants(line, e.at); ok {
 			records = append(records, v.record(r.q.Edge, id, e.at))
 			r.room--
 		}
@@ -121,7 +136,7 @@ func (t *Tap) Recent(ctx context.Context, q Query, most int) Recent {
 				break
 			}
 			r.Searched++
-			if v, ok := q.wants(lines[n]); ok {
+			if v, ok := q.wants(lines[n], kept[i].at); ok {
 				rec := v.record(q.Edge, kept[i].first+int64(n), kept[i].at)
 				size += len(rec.Body) + len(rec.Line)
 				r.Records = append(r.Records, rec)
@@ -144,7 +159,7 @@ func (t *Tap) Around(edge string, id int64, n int) ([]Record, bool) {
 			return false
 		}
 		found = found || at == id
-		records = append(records, look(line).record(edge, at, e.at))
+		records = append(records, look(line, e.at).record(edge, at, e.at))
 		return true
 	})
 	return records, found

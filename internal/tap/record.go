@@ -4,20 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/fields"
 )
 
-const mostLine = 16 << 10 // bytes of a record that are passed on
+const (
+	mostLine    = 16 << 10 // bytes of a record that are passed on
+	mostService = 256      // bytes of a service's name that are passed on
+)
 
 // Record is one record as it is passed on.
 type Record struct {
 	ID       int64           `json:"id"`   // ascends in the order of passing, at one place
 	Time     time.Time       `json:"time"` // of the record; when it passed, where it has none
 	Edge     string          `json:"edge"`
-	Severity string          `json:"severity,omitempty"` // as sent
-	Level    string          `json:"level"`              // what that means: one of Levels
+	Severity string          `json:"severity,omitempty"` // TRACE, DEBUG, INFO, WARN, ERROR or FATAL
+	Number   fields.Severity `json:"severity_number,omitempty"`
+	Level    string          `json:"level"` // what that means: one of Levels
 	Service  string          `json:"service,omitempty"`
 	Body     string          `json:"body"`
 	Line     json.RawMessage `json:"line,omitempty"` // as it came; left out where it was cut
@@ -26,30 +31,46 @@ type Record struct {
 
 // view is what people look at in a line.
 type view struct {
-	line     []byte
-	time     time.Time // zero where the record has none
-	severity string
-	level    string
-	service  string
-	text     string
+	line    []byte
+	time    time.Time // zero where the record has none
+	number  fields.Severity
+	level   string
+	service string
+	text    string
 }
 
-// look reads a line. All that is known here about the fields of records is in this function.
-func look(line []byte) view {
+// views are used again.
+var views = sync.Pool{New: func() any { return new(fields.View) }}
+
+// look reads a line that passed at a time. All that is known here about the fields of records is in this function.
+func look(line []byte, passed time.Time) view {
 	v := view{line: line}
-	var rec sluice.Record
-	if rec.UnmarshalJSON(line) == nil {
-		v.time, v.severity, v.text, v.service = rec.Timestamp, rec.Severity, textOf(&rec, line), rec.Service()
+	f := views.Get().(*fields.View)
+	defer views.Put(f)
+	if f.Scan(line) == nil {
+		if at, ok := f.Time(passed); ok {
+			v.time = at
+		}
+		service := f.Service()
+		v.number, v.service, v.text = f.Severity(), strings.ToValidUTF8(string(service[:min(len(service), mostService)]), ""), f.Text()
 	} else {
 		v.text = string(line)
 	}
-	v.level = levelOf(v.severity)
+	v.level = levelOf(v.number)
 	return v
+}
+
+// severity is the name of the severity; empty where the record has none.
+func (v *view) severity() string {
+	if v.number == fields.Unknown {
+		return ""
+	}
+	return v.number.String()
 }
 
 // record is the view as it is passed on.
 func (v view) record(edge string, id int64, passed time.Time) Record {
-	r := Record{ID: id, Time: v.time.UTC(), Edge: edge, Severity: v.severity, Level: v.level, Service: v.service, Body: v.text}
+	r := Record{ID: id, Time: v.time.UTC(), Edge: edge, Severity: v.severity(), Number: v.number, Level: v.level, Service: v.service, Body: v.text}
 	if v.time.IsZero() {
 		r.Time = passed.UTC()
 	}
@@ -64,41 +85,18 @@ func (v view) record(edge string, id int64, passed time.Time) Record {
 	return r
 }
 
-// textOf is what a record says: its body, or all of it where it has none.
-func textOf(r *sluice.Record, line []byte) string {
-	switch body := r.Body.(type) {
-	case nil:
-		return string(line)
-	case string:
-		return body
-	default:
-		text, err := json.Marshal(body)
-		if err != nil {
-			return string(line)
-		}
-		return string(text)
-	}
-}
-
-// LevelOther is the level of records that have no severity, or one that is not known.
+// LevelOther is the level of records that have no severity.
 const LevelOther = "other"
 
 // Levels are what severities mean, the worst first, and then LevelOther.
 var Levels = []string{"fatal", "error", "warn", "info", "debug", LevelOther}
 
-// levelNames are how severities of each level begin.
-var levelNames = [][]string{
-	{"fatal", "crit", "emerg", "alert", "panic"}, {"err"}, {"warn"}, {"info", "notice"}, {"debug", "trace", "fine", "verb"},
-}
-
-func levelOf(severity string) string {
-	severity = strings.ToLower(severity)
-	for i, names := range levelNames {
-		for _, name := range names {
-			if strings.HasPrefix(severity, name) {
-				return Levels[i]
-			}
-		}
+func levelOf(number fields.Severity) string {
+	switch {
+	case number == fields.Unknown:
+		return LevelOther
+	case number < fields.Info:
+		return "debug" // and TRACE
 	}
-	return LevelOther
+	return strings.ToLower(number.String())
 }

@@ -202,7 +202,9 @@ func TestWhatIsPassedOn(t *testing.T) {
 	long := strings.Repeat("ä", mostLine)
 	tests := []struct{ line, body, severity, level, service string }{
 		{`{"body":"disk full","severity":"ERROR","service":"db"}`, "disk full", "ERROR", "error", "db"},
-		{`{"message":"hello","level":"info"}`, "hello", "info", "info", ""},
+		{`{"message":"hello","level":"info"}`, "hello", "INFO", "info", ""},
+		{`{"MESSAGE":"no","PRIORITY":"3","SYSLOG_IDENTIFIER":"sshd","__REALTIME_TIMESTAMP":"1704103200000000"}`, "no", "ERROR", "error", "sshd"},
+		{`{"body":"<11>Jan  1 10:00:00 web1 app[12]: no"}`, "<11>Jan  1 10:00:00 web1 app[12]: no", "ERROR", "error", "app"},
 		{`{"body":{"a":1}}`, `{"a":1}`, "", "other", ""},
 		{`{"answer":42}`, `{"answer":42}`, "", "other", ""},
 		{`not JSON at all`, `not JSON at all`, "", "other", ""},
@@ -249,5 +251,24 @@ func BenchmarkShowOne(b *testing.B) {
 	for b.Loop() {
 		tap.in.copied = 0
 		tap.Show(In, batch)
+	}
+}
+
+func TestRecordsAreAskedForByAnyNameOfASeverity(t *testing.T) {
+	var tap Tap
+	tap.Show(In, sluice.NewBatch([]byte("{\"body\":\"a\"}\n{\"level\":30,\"body\":\"b\"}\n{\"level\":40,\"body\":\"c\"}\n"), 3, time.Now()))
+	got := tap.Recent(t.Context(), Query{Edge: In, Severities: []string{"Unknown", "notice", "no such"}}, 50)
+	if len(got.Records) != 2 || got.Records[0].Body != "a" || got.Records[1].Body != "b" {
+		t.Errorf("%+v, want the one without a severity and the one with that of a notice, INFO", got.Records)
+	}
+}
+
+func TestTheTimeIsTheRecords(t *testing.T) {
+	var tap Tap
+	before := time.Now()
+	tap.Show(In, sluice.NewBatch([]byte("{\"ts\":1704103200.5}\n{\"body\":\"no time\"}\n"), 2, before))
+	got := tap.Recent(t.Context(), Query{Edge: In}, 50).Records
+	if len(got) != 2 || !got[0].Time.Equal(time.Unix(1704103200, 5e8)) || got[1].Time.Before(before) {
+		t.Errorf("%+v, want the time of the record, and without one that at which it passed", got)
 	}
 }

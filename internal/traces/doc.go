@@ -3,8 +3,8 @@
 //
 //   - A CSV file with the header second,records is read by [simulate.ReadTrace].
 //   - A log file counts as one record per line, in the second that the line names. The form of its times is told by its
-//     first lines: JSON lines, Common Log Format, both forms of syslog, nginx and Go logs, seconds since 1970, and
-//     ISO 8601 anywhere in the line. [Options.TimeFormat] says it for every other form.
+//     first lines, by the rules of package fields; ISO 8601 may stand anywhere in the line. [Options.TimeFormat] says it
+//     for every other form.
 //   - A folder holds one CSV file per UTC day, named YYYY-MM-DD.csv, with the header second,records and the seconds of
 //     that day. The days are joined.
 //

@@ -167,13 +167,9 @@ export function visible(text) {
     (c) => `‹${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}›`);
 }
 
-/** level sorts the many ways to write a severity into six. */
+/** level is the style and the chip of a severity. The server has one name for each, and leaves it out where a record does not say. */
 export function level(severity) {
   const v = String(severity || '').toLowerCase();
-  if (/^(fatal|crit|emerg|alert|panic)/.test(v)) return 'fatal';
-  if (/^err/.test(v)) return 'error';
-  if (/^warn/.test(v)) return 'warn';
-  if (/^(info|notice)/.test(v)) return 'info';
-  if (/^(debug|trace|fine|verb)/.test(v)) return 'debug';
-  return 'other';
+  if (v === 'trace') return 'debug';
+  return ['fatal', 'error', 'warn', 'info', 'debug'].includes(v) ? v : 'other';
 }

@@ -1,4 +1,4 @@
-package traces
+package fields
 
 import (
 	"bytes"
@@ -6,30 +6,10 @@ import (
 	"strings"
 )
 
-// stamp is a time as a line writes it. What is not written is zero, and written says what is.
-type stamp struct {
-	year, month, day, dayOfYear int
-	hour, minute, second        int
-	half                        byte // 'a' before noon, 'p' after; 0 where hours go to 23
-	offset                      int  // seconds east of UTC
-	epoch                       int64
-	written                     fields
-}
-
-// fields is a set of what a stamp or a pattern has.
-type fields uint8
-
-const (
-	hasYear fields = 1 << iota
-	hasDate        // month and day, or the day of the year
-	hasClock
-	hasEpoch
-)
-
-// pattern is a way to write times, compiled from a Go layout or from the directives of strftime.
-type pattern struct {
+// Pattern is a way to write times, compiled from a Go layout or from the directives of strftime.
+type Pattern struct {
 	parts   []part
-	written fields
+	written Parts
 }
 
 // part is a directive, named by its strftime letter, or text to find as it is.
@@ -39,9 +19,9 @@ type part struct {
 	text      string
 }
 
-// compile reads a Go layout or, where there is a percent sign, strftime.
-func compile(text string) (*pattern, error) {
-	var p pattern
+// Compile reads a Go layout or, where there is a percent sign, strftime.
+func Compile(text string) (*Pattern, error) {
+	var p Pattern
 	var err error
 	if strings.Contains(text, "%") {
 		err = p.strftime(text)
@@ -57,8 +37,8 @@ func compile(text string) (*pattern, error) {
 	return &p, nil
 }
 
-func mustCompile(text string) *pattern {
-	p, err := compile(text)
+func mustCompile(text string) *Pattern {
+	p, err := Compile(text)
 	if err != nil {
 		panic(err) // a mistake in this package
 	}
@@ -74,7 +54,7 @@ var shorthands = map[byte]string{
 // directives are those that stand for themselves.
 const directives = "YymdeHkIlMSbBaApzZjsfLN"
 
-func (p *pattern) strftime(text string) error {
+func (p *Pattern) strftime(text string) error {
 	for len(text) > 0 {
 		before, rest, found := strings.Cut(text, "%")
 		p.literal(before)
@@ -119,7 +99,7 @@ var chunks = []struct {
 	{"_2", 'e', true}, {"1", 'm', true}, {"2", 'd', true}, {"3", 'I', true}, {"4", 'M', true}, {"5", 'S', true},
 }
 
-func (p *pattern) layout(text string) {
+func (p *Pattern) layout(text string) {
 next:
 	for len(text) > 0 {
 		for _, c := range chunks {
@@ -143,9 +123,9 @@ next:
 	}
 }
 
-func (p *pattern) add(x part) { p.parts = append(p.parts, x) }
+func (p *Pattern) add(x part) { p.parts = append(p.parts, x) }
 
-func (p *pattern) literal(text string) {
+func (p *Pattern) literal(text string) {
 	if n := len(p.parts); n > 0 && p.parts[n-1].directive == 0 {
 		p.parts[n-1].text += text
 	} else if text != "" {
@@ -154,7 +134,7 @@ func (p *pattern) literal(text string) {
 }
 
 // complete checks that a second can be told from what the pattern has.
-func (p *pattern) complete() error {
+func (p *Pattern) complete() error {
 	has := func(letters string) bool {
 		for _, x := range p.parts {
 			if x.directive != 0 && strings.IndexByte(letters, x.directive) >= 0 {
@@ -164,7 +144,7 @@ func (p *pattern) complete() error {
 		return false
 	}
 	if has("s") {
-		p.written = hasEpoch
+		p.written = HasEpoch
 		return nil
 	}
 	if !has("HkIlMSYymdejbB") {
@@ -176,69 +156,59 @@ func (p *pattern) complete() error {
 	if has("Il") && !has("p") {
 		return fmt.Errorf("the hours go to 12 only, want %%p (PM) too, or %%H (15)")
 	}
-	p.written = hasClock
+	p.written = HasClock
 	month, dayOfMonth := has("mbB"), has("de")
 	if month != dayOfMonth {
 		return fmt.Errorf("there is a month without a day or the other way round, want both or neither")
 	}
 	if month || has("j") {
-		p.written |= hasDate
+		p.written |= HasDate
 	}
 	if has("Yy") {
-		p.written |= hasYear
+		p.written |= HasYear
 	}
-	if p.written&hasYear != 0 && p.written&hasDate == 0 {
+	if p.written&HasYear != 0 && p.written&HasDate == 0 {
 		return fmt.Errorf("there is a year without a month and a day, want all of them or none")
 	}
 	return nil
 }
 
-// find looks for the first place in the line where the pattern fits.
-func (p *pattern) find(line []byte) (stamp, bool) {
+// Find looks for the first place in the line where the pattern fits.
+func (p *Pattern) Find(line []byte) (Stamp, bool) {
 	for i := range line {
 		if s, _, ok := p.match(line, i); ok {
 			return s, true
 		}
 	}
-	return stamp{}, false
+	return Stamp{}, false
 }
 
 // match reads a time that begins at i, and says where it ends.
-func (p *pattern) match(line []byte, i int) (stamp, int, bool) {
+func (p *Pattern) match(line []byte, i int) (Stamp, int, bool) {
 	if i > 0 && p.parts[0].text == "" && isDigit(line[i-1]) && i < len(line) && isDigit(line[i]) {
-		return stamp{}, 0, false // in the midst of a number
+		return Stamp{}, 0, false // in the midst of a number
 	}
-	s := stamp{written: p.written}
+	s := Stamp{Written: p.written}
 	for n, x := range p.parts {
 		if x.directive == 0 {
 			if !bytes.HasPrefix(line[i:], []byte(x.text)) {
-				return stamp{}, 0, false
+				return Stamp{}, 0, false
 			}
 			i += len(x.text)
 			continue
 		}
 		var ok bool
 		if i, ok = s.read(x, line, i); !ok {
-			return stamp{}, 0, false
+			return Stamp{}, 0, false
 		}
 		if x.directive == 'S' && !p.fractionAt(n+1) {
-			i = skipFraction(line, i)
+			s.Nano, i = fraction(line, i)
 		}
 	}
 	return s, i, s.valid()
 }
 
 // fractionAt says whether the pattern itself goes on with a fraction of a second.
-func (p *pattern) fractionAt(n int) bool {
+func (p *Pattern) fractionAt(n int) bool {
 	return n < len(p.parts) && p.parts[n].text != "" && (p.parts[n].text[0] == '.' || p.parts[n].text[0] == ',')
 }
-
-func skipFraction(line []byte, i int) int {
-	if i+1 < len(line) && (line[i] == '.' || line[i] == ',') && isDigit(line[i+1]) {
-		for i++; i < len(line) && isDigit(line[i]); i++ {
-		}
-	}
-	return i
-}
-
-func isDigit(b byte) bool { return b-'0' <= 9 }
