@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,8 +53,9 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, state := range States {
 		gauge("verdict", "1 for the state of the verdict on this process, 0 for the others.", truth(c.Verdict.State == state), "state", state)
 	}
-	for _, r := range c.Verdict.Reasons {
-		gauge("verdict_reason", "Always 1; a reason of the verdict. A note has the state ok.", 1, "check", r.Check, "state", r.State)
+	for _, check := range checks {
+		found := slices.ContainsFunc(c.Verdict.Reasons, func(r Reason) bool { return r.Check == check.name && r.State != StateOK })
+		gauge("verdict_reason", "1 for each check that is a reason of the verdict; a note is none.", truth(found), "check", check.name)
 	}
 	if up := 0.0; !c.ok {
 		gauge("queue_up", "Whether the queue can be read.", up)

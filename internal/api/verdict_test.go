@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,7 @@ func TestOneVerdict(t *testing.T) {
 			}
 		}
 		_, metrics, _ := call(t, "GET", url+"/metrics", "", "")
+		metrics += "\n" // call trims it
 		for _, state := range States {
 			line := `sluice_verdict{state="` + state + `"} 0`
 			if state == want {
@@ -214,8 +216,12 @@ func TestOneVerdict(t *testing.T) {
 				t.Errorf("the metrics lack %s", line)
 			}
 		}
-		for _, r := range told.Verdict.Reasons {
-			if line := `sluice_verdict_reason{check="` + r.Check + `",state="` + r.State + `"} 1`; !strings.Contains(metrics, line) {
+		for _, c := range checks {
+			line := `sluice_verdict_reason{check="` + c.name + `"} 0`
+			if slices.ContainsFunc(told.Verdict.Reasons, func(r Reason) bool { return r.Check == c.name && r.State != StateOK }) {
+				line = `sluice_verdict_reason{check="` + c.name + `"} 1`
+			}
+			if !strings.Contains(metrics, line+"\n") {
 				t.Errorf("the metrics lack %s", line)
 			}
 		}
