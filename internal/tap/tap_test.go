@@ -31,42 +31,46 @@ func bodies(records []Record) (all []string) {
 
 // What has passed is there for who comes later: a few thousand records, the newest.
 func TestTheNewestRecordsAreKept(t *testing.T) {
-	var tap Tap
-	for i := range 7000 {
-		tap.Show(In, numbered(i, 1))
-	}
-	tap.Show(Done, numbered(0, 1))
-	r := tap.Recent(t.Context(), Query{Edge: In}, MostRecent)
-	if n := len(r.Records); n != MostRecent || r.Records[n-1].Body != "record 6999" || r.Records[0].Body != "record 5000" || r.Complete {
-		t.Errorf("%d records, from %v on, complete %v; want the newest %d", n, r.Records[0], r.Complete, MostRecent)
-	}
-	f, err := ParseFilter(`/record 2...$/`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r = tap.Recent(t.Context(), Query{Edge: In, Filter: f}, MostRecent)
-	if n := len(r.Records); n != 1000 || r.Records[0].Body != "record 2000" || !r.Complete || r.Searched != keptRecords {
-		t.Errorf("%d match of %d searched, complete %v; want 1000 of %d", n, r.Searched, r.Complete, keptRecords)
-	}
-	if r := tap.Recent(t.Context(), Query{Edge: Done}, 10); len(r.Records) != 1 {
-		t.Errorf("%d records were analyzed, want 1", len(r.Records))
-	}
+	synctest.Test(t, func(t *testing.T) { // looking has a bound in time
+		var tap Tap
+		for i := range 7000 {
+			tap.Show(In, numbered(i, 1))
+		}
+		tap.Show(Done, numbered(0, 1))
+		r := tap.Recent(t.Context(), Query{Edge: In}, MostRecent)
+		if n := len(r.Records); n != MostRecent || r.Records[n-1].Body != "record 6999" || r.Records[0].Body != "record 5000" || r.Complete {
+			t.Errorf("%d records, from %v on, complete %v; want the newest %d", n, r.Records[0], r.Complete, MostRecent)
+		}
+		f, err := ParseFilter(`/record 2...$/`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = tap.Recent(t.Context(), Query{Edge: In, Filter: f}, MostRecent)
+		if n := len(r.Records); n != 1000 || r.Records[0].Body != "record 2000" || !r.Complete || r.Searched != keptRecords {
+			t.Errorf("%d match of %d searched, complete %v; want 1000 of %d", n, r.Searched, r.Complete, keptRecords)
+		}
+		if r := tap.Recent(t.Context(), Query{Edge: Done}, 10); len(r.Records) != 1 {
+			t.Errorf("%d records were analyzed, want 1", len(r.Records))
+		}
+	})
 }
 
 // Whoever shows a batch may use its memory again at once.
 func TestWhatIsKeptIsACopy(t *testing.T) {
-	lines := []byte(`{"body":"plain"}` + "\n")
-	packed := sluice.AppendBlock(nil, []byte(`{"body":"packed"}`+"\n"))
-	var tap Tap
-	tap.Show(In, sluice.NewBatch(lines, 1, time.Now()))
-	tap.Show(In, sluice.NewPackedBatch([][]byte{packed}, 1, len(`{"body":"packed"}`)+1, time.Now()))
-	clear(lines)
-	clear(packed)
-	for range 2 { // reading changes nothing either
-		if got := bodies(tap.Recent(t.Context(), Query{Edge: In}, 10).Records); strings.Join(got, ",") != "plain,packed" {
-			t.Errorf("kept are %q", got)
+	synctest.Test(t, func(t *testing.T) { // looking has a bound in time
+		lines := []byte(`{"body":"plain"}` + "\n")
+		packed := sluice.AppendBlock(nil, []byte(`{"body":"packed"}`+"\n"))
+		var tap Tap
+		tap.Show(In, sluice.NewBatch(lines, 1, time.Now()))
+		tap.Show(In, sluice.NewPackedBatch([][]byte{packed}, 1, len(`{"body":"packed"}`)+1, time.Now()))
+		clear(lines)
+		clear(packed)
+		for range 2 { // reading changes nothing either
+			if got := bodies(tap.Recent(t.Context(), Query{Edge: In}, 10).Records); strings.Join(got, ",") != "plain,packed" {
+				t.Errorf("kept are %q", got)
+			}
 		}
-	}
+	})
 }
 
 // However large the records are, what is kept has a bound; the newest batch is always there.
@@ -130,33 +134,35 @@ func TestASampleIsBounded(t *testing.T) {
 
 // A reader that comes back goes on where it was; one with a number of an earlier process begins with what is there.
 func TestAReaderGoesOn(t *testing.T) {
-	var tap Tap
-	tap.Show(In, numbered(0, 10))
-	first := tap.Recent(t.Context(), Query{Edge: In}, 3)
-	if got := bodies(first.Records); strings.Join(got, ",") != "record 7,record 8,record 9" {
-		t.Errorf("the newest three are %q", got)
-	}
-	r := tap.Read(Query{Edge: In, Rate: MostRate})
-	defer r.Close()
-	if got, skipped := r.Next(time.Now()); len(got) != 0 || skipped != 0 {
-		t.Errorf("%d records and %d skipped at once, want what comes from now on", len(got), skipped)
-	}
-	r.After(first.Records[1].ID)
-	tap.Show(In, numbered(10, 1))
-	if got, _ := r.Next(time.Now()); strings.Join(bodies(got), ",") != "record 9,record 10" {
-		t.Errorf("behind record 8 come %q", bodies(got))
-	}
-	r.After(5)
-	if got, skipped := r.Next(time.Now()); len(got) != 11 || skipped != 0 {
-		t.Errorf("%d records and %d skipped behind an unknown one, want all 11", len(got), skipped)
-	}
-	around, found := tap.Around(In, first.Records[1].ID, 2)
-	if got := bodies(around); !found || strings.Join(got, ",") != "record 6,record 7,record 8,record 9,record 10" {
-		t.Errorf("around record 8 are %q, found %v", got, found)
-	}
-	if _, found := tap.Around(In, 5, 2); found {
-		t.Error("a record that never passed is found")
-	}
+	synctest.Test(t, func(t *testing.T) { // looking has a bound in time
+		var tap Tap
+		tap.Show(In, numbered(0, 10))
+		first := tap.Recent(t.Context(), Query{Edge: In}, 3)
+		if got := bodies(first.Records); strings.Join(got, ",") != "record 7,record 8,record 9" {
+			t.Errorf("the newest three are %q", got)
+		}
+		r := tap.Read(Query{Edge: In, Rate: MostRate})
+		defer r.Close()
+		if got, skipped := r.Next(time.Now()); len(got) != 0 || skipped != 0 {
+			t.Errorf("%d records and %d skipped at once, want what comes from now on", len(got), skipped)
+		}
+		r.After(first.Records[1].ID)
+		tap.Show(In, numbered(10, 1))
+		if got, _ := r.Next(time.Now()); strings.Join(bodies(got), ",") != "record 9,record 10" {
+			t.Errorf("behind record 8 come %q", bodies(got))
+		}
+		r.After(5)
+		if got, skipped := r.Next(time.Now()); len(got) != 11 || skipped != 0 {
+			t.Errorf("%d records and %d skipped behind an unknown one, want all 11", len(got), skipped)
+		}
+		around, found := tap.Around(In, first.Records[1].ID, 2)
+		if got := bodies(around); !found || strings.Join(got, ",") != "record 6,record 7,record 8,record 9,record 10" {
+			t.Errorf("around record 8 are %q, found %v", got, found)
+		}
+		if _, found := tap.Around(In, 5, 2); found {
+			t.Error("a record that never passed is found")
+		}
+	})
 }
 
 func TestReadersComeAndGo(t *testing.T) {
@@ -187,40 +193,44 @@ func TestReadersComeAndGo(t *testing.T) {
 
 // The first record of all is not taken for one after a gap.
 func TestTheFirstRecordSkipsNothing(t *testing.T) {
-	var tap Tap
-	r := tap.Read(Query{Edge: In, Rate: 5})
-	if got, skipped := r.Next(time.Now()); len(got) != 0 || skipped != 0 {
-		t.Errorf("%d records and %d skipped of none", len(got), skipped)
-	}
-	tap.Show(In, numbered(0, 1))
-	if got, skipped := r.Next(time.Now()); len(got) != 1 || skipped != 0 {
-		t.Errorf("%d records and %d skipped of one", len(got), skipped)
-	}
+	synctest.Test(t, func(t *testing.T) { // looking has a bound in time
+		var tap Tap
+		r := tap.Read(Query{Edge: In, Rate: 5})
+		if got, skipped := r.Next(time.Now()); len(got) != 0 || skipped != 0 {
+			t.Errorf("%d records and %d skipped of none", len(got), skipped)
+		}
+		tap.Show(In, numbered(0, 1))
+		if got, skipped := r.Next(time.Now()); len(got) != 1 || skipped != 0 {
+			t.Errorf("%d records and %d skipped of one", len(got), skipped)
+		}
+	})
 }
 
 func TestWhatIsPassedOn(t *testing.T) {
-	long := strings.Repeat("ä", mostLine)
-	tests := []struct{ line, body, severity, level, service string }{
-		{`{"body":"disk full","severity":"ERROR","service":"db"}`, "disk full", "ERROR", "error", "db"},
-		{`{"message":"hello","level":"info"}`, "hello", "INFO", "info", ""},
-		{`{"MESSAGE":"no","PRIORITY":"3","SYSLOG_IDENTIFIER":"sshd","__REALTIME_TIMESTAMP":"1704103200000000"}`, "no", "ERROR", "error", "sshd"},
-		{`{"body":"<11>Jan  1 10:00:00 web1 app[12]: no"}`, "<11>Jan  1 10:00:00 web1 app[12]: no", "ERROR", "error", "app"},
-		{`{"body":{"a":1}}`, `{"a":1}`, "", "other", ""},
-		{`{"answer":42}`, `{"answer":42}`, "", "other", ""},
-		{`not JSON at all`, `not JSON at all`, "", "other", ""},
-		{fmt.Sprintf(`{"body":%q}`, long), long[:mostLine], "", "other", ""},
-	}
-	for _, tt := range tests {
-		var tap Tap
-		tap.Show(In, batchOf(tt.line))
-		r := tap.Recent(t.Context(), Query{Edge: In}, 1).Records[0]
-		if r.Body != tt.body || r.Severity != tt.severity || r.Level != tt.level || r.Service != tt.service || r.ID == 0 {
-			t.Errorf("%.60s: %.60q %q %q %q, ID %d; want %.60q %q %q %q", tt.line, r.Body, r.Severity, r.Level, r.Service, r.ID, tt.body, tt.severity, tt.level, tt.service)
+	synctest.Test(t, func(t *testing.T) { // looking has a bound in time
+		long := strings.Repeat("ä", mostLine)
+		tests := []struct{ line, body, severity, level, service string }{
+			{`{"body":"disk full","severity":"ERROR","service":"db"}`, "disk full", "ERROR", "error", "db"},
+			{`{"message":"hello","level":"info"}`, "hello", "INFO", "info", ""},
+			{`{"MESSAGE":"no","PRIORITY":"3","SYSLOG_IDENTIFIER":"sshd","__REALTIME_TIMESTAMP":"1704103200000000"}`, "no", "ERROR", "error", "sshd"},
+			{`{"body":"<11>Jan  1 10:00:00 web1 app[12]: no"}`, "<11>Jan  1 10:00:00 web1 app[12]: no", "ERROR", "error", "app"},
+			{`{"body":{"a":1}}`, `{"a":1}`, "", "other", ""},
+			{`{"answer":42}`, `{"answer":42}`, "", "other", ""},
+			{`not JSON at all`, `not JSON at all`, "", "other", ""},
+			{fmt.Sprintf(`{"body":%q}`, long), long[:mostLine], "", "other", ""},
 		}
-		if cut := len(tt.line) > mostLine; r.Cut != cut || (r.Line == nil) != cut {
-			t.Errorf("%.60s: cut %v with a line of %d bytes", tt.line, r.Cut, len(r.Line))
+		for _, tt := range tests {
+			var tap Tap
+			tap.Show(In, batchOf(tt.line))
+			r := tap.Recent(t.Context(), Query{Edge: In}, 1).Records[0]
+			if r.Body != tt.body || r.Severity != tt.severity || r.Level != tt.level || r.Service != tt.service || r.ID == 0 {
+				t.Errorf("%.60s: %.60q %q %q %q, ID %d; want %.60q %q %q %q", tt.line, r.Body, r.Severity, r.Level, r.Service, r.ID, tt.body, tt.severity, tt.level, tt.service)
+			}
+			if cut := len(tt.line) > mostLine; r.Cut != cut || (r.Line == nil) != cut {
+				t.Errorf("%.60s: cut %v with a line of %d bytes", tt.line, r.Cut, len(r.Line))
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkShow is what each batch costs: a packed one of 4,096 records, most of which are not copied at this pace; and each of them copied.
