@@ -163,8 +163,8 @@ export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one
 /** visible makes controls, escapes and marks that turn the direction of writing visible, so that a log line shows what it is
  * and nothing around it changes. */
 export function visible(text) {
-  return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-    (c) => `‹${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}›`);
+  return String(text).replace(/(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]/gu,
+    (c) => `‹${c.codePointAt(0).toString(16).toUpperCase().padStart(2, '0')}›`);
 }
 
 /** level is the style and the chip of a severity. The server has one name for each, and leaves it out where a record does not say. */
