@@ -10,13 +10,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/semaphore"
 )
-
-// ErrEncoding says that a Content-Encoding is not known.
-var ErrEncoding = errors.New("unsupported content encoding: send gzip, zstd or identity")
 
 // TooLargeError says that a body is over a limit, as sent or inflated.
 type TooLargeError struct {
@@ -30,6 +29,13 @@ func (e *TooLargeError) Error() string {
 		what = "inflated body"
 	}
 	return fmt.Sprintf("%s is larger than %d bytes", what, e.Limit)
+}
+
+// WindowError says that inflating a body of zstd would take more memory than it may.
+type WindowError struct{ Limit int64 } // bytes
+
+func (e *WindowError) Error() string {
+	return fmt.Sprintf("zstd: the window of the body is larger than %d bytes", e.Limit)
 }
 
 // BodyError says that a body could not be read to its end. Nothing of it was stored, so it can be sent again.
@@ -97,7 +103,10 @@ func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error
 		if err == io.EOF {
 			return true, nil
 		}
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			return false, &WindowError{Limit: maxWindow}
+		}
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 			return false, &TooLargeError{Limit: w.limit, Inflated: true}
 		}
 		if err != nil {
@@ -164,14 +173,8 @@ func (w *window) readAll(ctx context.Context, body io.Reader) error {
 }
 
 // inflater returns a reader of an inflated body, and a function to call when it is done with.
-func inflater(ctx context.Context, encoding string, packed []byte) (io.Reader, func(), error) {
-	pool := &zstdReaders
-	if encoding != "zstd" {
-		pool = &gzipReaders
-		if !bytes.HasPrefix(packed, gzipMagic) {
-			return nil, nil, errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")
-		}
-	}
+func inflater(ctx context.Context, coding string, packed []byte) (io.Reader, func(), error) {
+	pool := inflatersOf[coding]
 	if err := inflaters.Acquire(ctx, 1); err != nil {
 		return nil, nil, err
 	}
@@ -182,20 +185,17 @@ func inflater(ctx context.Context, encoding string, packed []byte) (io.Reader, f
 	}
 	if err := r.Reset(bytes.NewReader(packed)); err != nil {
 		done()
-		return nil, nil, inflateError(encoding, err)
+		return nil, nil, &BodyError{inflateError(coding, err)}
 	}
 	return r, done, nil
 }
 
-// gzipMagic is how every gzip file begins (RFC 1952, 2.3.1).
-var gzipMagic = []byte{0x1f, 0x8b}
-
-// inflateError names the encoding, which the libraries' errors do mostly but not always.
-func inflateError(encoding string, err error) error {
-	if strings.HasPrefix(err.Error(), encoding) {
+// inflateError names the coding, which the libraries' errors do mostly but not always.
+func inflateError(coding string, err error) error {
+	if strings.HasPrefix(err.Error(), coding) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", encoding, err)
+	return fmt.Errorf("%s: %w", coding, err)
 }
 
 // inflaters bounds how many bodies are inflated at once: more would not be faster, and each costs its window.
@@ -204,19 +204,103 @@ var inflaters = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 // resetReader is an inflater that can be used again.
 type resetReader interface {
 	io.Reader
-	Reset(io.Reader) error
+	Reset(*bytes.Reader) error
 }
 
-var (
-	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	zstdReaders = sync.Pool{New: func() any {
+// inflatersOf holds inflaters by the content coding.
+var inflatersOf = map[string]*sync.Pool{
+	"gzip":    {New: func() any { return new(gzipReader) }},
+	"deflate": {New: func() any { return new(deflateReader) }},
+	"zstd": {New: func() any {
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 		if err != nil { // only options can be wrong, and these are not
 			panic(err)
 		}
-		return z
-	}}
-)
+		return zstdReader{z}
+	}},
+}
+
+type zstdReader struct{ *zstd.Decoder }
+
+func (r zstdReader) Reset(in *bytes.Reader) error { return r.Decoder.Reset(in) }
+
+// gzipReader inflates members of gzip one after the other. Zeros behind a member are skipped, as gzip itself does: they are
+// what fills up blocks of tapes and archives.
+type gzipReader struct {
+	z  gzip.Reader
+	in *bytes.Reader
+}
+
+func (r *gzipReader) Reset(in *bytes.Reader) error {
+	r.in = in
+	if err := r.z.Reset(in); err != nil {
+		if errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.EOF) {
+			return errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")
+		}
+		return err
+	}
+	r.z.Multistream(false)
+	return nil
+}
+
+func (r *gzipReader) Read(p []byte) (int, error) {
+	n, err := r.z.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	for {
+		switch c, err := r.in.ReadByte(); {
+		case err != nil:
+			return n, io.EOF
+		case c == 0:
+			continue
+		}
+		r.in.UnreadByte() // can't fail: a byte was read
+		if err := r.z.Reset(r.in); err != nil {
+			return n, fmt.Errorf("gzip: behind the compressed data: %w", noEOF(err))
+		}
+		r.z.Multistream(false)
+		return n, nil
+	}
+}
+
+// deflateReader inflates what HTTP calls deflate: zlib, or what some senders take it for, the bare form that zlib wraps
+// (RFC 9110, 8.4.1.2).
+type deflateReader struct {
+	io.Reader
+	in *bytes.Reader
+}
+
+func (r *deflateReader) Reset(in *bytes.Reader) error {
+	r.in = in
+	var head [2]byte
+	if _, err := in.ReadAt(head[:], 0); err != nil {
+		return errors.New("deflate: the body is not compressed by it, as its Content-Encoding says")
+	}
+	if head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 { // RFC 1950, 2.2
+		var err error
+		r.Reader, err = zlib.NewReader(in)
+		return err
+	}
+	r.Reader = flate.NewReader(in)
+	return nil
+}
+
+func (r *deflateReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err == io.EOF && r.in.Len() > 0 {
+		err = fmt.Errorf("deflate: %d bytes follow the compressed data", r.in.Len())
+	}
+	return n, err
+}
+
+// noEOF is for an end where something was begun.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
 
 // maxWindow bounds what inflating one zstd body may remember. It is the window that RFC 8878 asks decoders to support.
 const maxWindow = 8 << 20

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -27,16 +28,22 @@ type recordsAnswer struct {
 }
 
 func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
-	format, err := distributor.FormatOf(r.Header.Get("Content-Type"))
+	media, err := distributor.ParseMedia(r.Header.Get("Content-Type"), r.Header["Content-Encoding"])
 	if err != nil {
 		refuseBody(w, r, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
 		return
+	}
+	if r.URL.RawQuery != "" {
+		if media.SplitLines, err = splitLines(r.URL.Query()); err != nil {
+			refuseBody(w, r, http.StatusBadRequest, remote.Error{Message: err.Error()})
+			return
+		}
 	}
 	body := patientBodies.Get().(*patientBody)
 	defer patientBodies.Put(body)
 	body.begin(w, r)
 	// A sender that hangs up early must not leave a batch half stored, so the storing does not end with the request.
-	res, err := s.Distributor.Take(context.Background(), format, r.Header.Get("Content-Encoding"), r.ContentLength, body)
+	res, err := s.Distributor.Take(context.Background(), media, r.ContentLength, body)
 	body.done()
 	if err != nil {
 		s.refuse(w, r, err)
@@ -65,6 +72,19 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 		full.Errors = []distributor.Rejection{}
 	}
 	answer(w, status, full)
+}
+
+// splitLines reads the query parameter multiline: false makes each line of a text a record by itself.
+func splitLines(q url.Values) (bool, error) {
+	text := q.Get("multiline")
+	if text == "" {
+		return false, nil
+	}
+	multiline, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("multiline is %q, must be true or false", text)
+	}
+	return !multiline, nil
 }
 
 var jsonType = []string{"application/json"}
@@ -138,7 +158,12 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		failFor(w, over)
 		return
 	}
-	if errors.Is(err, distributor.ErrEncoding) {
+	if window, ok := errors.AsType[*distributor.WindowError](err); ok {
+		refuseBody(w, r, http.StatusRequestEntityTooLarge, remote.Error{Message: err.Error(),
+			Limit: map[string]int64{"zstd_window_bytes": window.Limit}, Hint: "compress without --long and --ultra"})
+		return
+	}
+	if errors.Is(err, distributor.ErrEncoding) || errors.Is(err, distributor.ErrCharset) || errors.Is(err, distributor.ErrBinary) {
 		refuseBody(w, r, http.StatusUnsupportedMediaType, remote.Error{Message: err.Error()})
 		return
 	}

@@ -44,8 +44,8 @@ type Joiner struct {
 
 // Start begins a record with its first line. Lines have no line ends here. The line must not change before the next Start.
 func (j *Joiner) Start(line []byte) {
-	text := trim(line)
-	*j = Joiner{first: text, indented: len(text) < len(line), lines: 1, size: len(line) + 1}
+	text, indented := trim(line)
+	*j = Joiner{first: text, indented: indented, lines: 1, size: len(line) + 1}
 	if len(text) == 0 {
 		return
 	}
@@ -61,13 +61,13 @@ func (j *Joiner) Continues(line []byte, blank int) bool {
 	if blank > MaxBlank || j.lines+blank+1 > MaxLines || j.size+size > MaxBytes {
 		return false
 	}
-	text := trim(line)
+	text, indented := trim(line)
 	if len(text) == 0 {
 		return false
 	}
 	next := *j
 	next.chained, next.message, next.pointer = false, false, j.pointer && blank > 0
-	if !next.joins(j, text, len(text) < len(line), blank > 0) {
+	if !next.joins(j, text, indented, blank > 0) {
 		return false
 	}
 	*j = next
@@ -121,7 +121,11 @@ func (j *Joiner) frame(text []byte) bool {
 	return true
 }
 
-func trim(line []byte) []byte { return bytes.TrimLeft(bytes.TrimRight(line, " \t\r"), " \t") }
+// trim takes the space off both ends, and says whether there was some in front.
+func trim(line []byte) (text []byte, indented bool) {
+	text = bytes.TrimLeft(line, " \t")
+	return bytes.TrimRight(text, " \t\r"), len(text) < len(line)
+}
 
 // frames are lines that occur within stack traces only, by how they begin. What stands behind the prefix must match, where
 // something is given. The prefix comes first because it is what makes looking at each line of a log cheap.

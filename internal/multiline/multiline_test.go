@@ -142,6 +142,7 @@ func TestUnrelatedLines(t *testing.T) {
 		"brackets":               "a\n}\n]",
 		"compiler":               "main.go:3:2: unused\nmain.go:4:2: unused\na.rb:3: warning: x",
 		"logfmt":                 "level=info msg=a\n level=info msg=b\n time=2024-01-01 msg=c",
+		"space behind":           "one\ntwo \t\nthree\r\n",
 		"numbered":               "#1 first\n#2 second\n1. one\n 2. two",
 	} {
 		t.Run(name, func(t *testing.T) {
