@@ -2,6 +2,7 @@ package distributor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 	"unicode/utf8"
@@ -108,22 +109,51 @@ func (d *Decoder) nextOut(b []byte, last bool, step func(b []byte, at int, last 
 	}
 	if used == len(b) && last && d.inArray {
 		d.inArray = false
-		d.reject(d.element, "the array is not closed")
+		d.reject(d.element, errNotClosed)
 	}
 	d.done += int64(used)
 	return d.out, d.count, used
 }
 
-func (d *Decoder) reject(number int, reason string) {
+// reject counts a record as refused. The reason is put into words only where it will be read: a body may have millions.
+func (d *Decoder) reject(number int, reason error) {
 	d.Rejected++
 	if len(d.Errors) < maxRejections {
-		d.Errors = append(d.Errors, Rejection{number, reason})
+		d.Errors = append(d.Errors, Rejection{number, reason.Error()})
 	}
 }
 
+var errNotClosed = errors.New("the array is not closed")
+
 func (d *Decoder) rejectLarge(number, size int) {
 	d.TooLarge++
-	d.reject(number, fmt.Sprintf("record is %d bytes, the limit is %d", size, d.maxRecord))
+	d.reject(number, sizeError{size, d.maxRecord})
+}
+
+// sizeError says that a record is too large.
+type sizeError struct{ size, limit int }
+
+func (e sizeError) Error() string {
+	return fmt.Sprintf("record is %d bytes, the limit is %d", e.size, e.limit)
+}
+
+// utf8Error says where a record is not UTF-8: at this byte, from 1.
+type utf8Error int
+
+func (e utf8Error) Error() string { return fmt.Sprintf("invalid UTF-8 at byte %d", int(e)) }
+
+// unreadError says that bytes behind a broken value were not read, to the end of the body or to the next line that begins a value.
+type unreadError struct {
+	error
+	bytes int
+	rest  bool
+}
+
+func (e unreadError) Error() string {
+	if e.rest {
+		return fmt.Sprintf("%v; the rest of the body, %d bytes, was not read", e.error, e.bytes)
+	}
+	return fmt.Sprintf("%v; %d bytes up to the next line that begins a record were not read", e.error, e.bytes)
 }
 
 // byteOrderMark is what some programs write before UTF-8, and so before each of several files that were put behind one another.
@@ -169,7 +199,7 @@ func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int)
 		reason := checkRecord(scanner, text, valid)
 		switch {
 		case isBlank(text):
-		case reason != "":
+		case reason != nil:
 			d.reject(d.next, reason)
 		case len(text) > d.maxRecord:
 			d.rejectLarge(d.next, len(text))
@@ -189,17 +219,14 @@ func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int)
 // scanners remember the shapes of records from body to body.
 var scanners = sync.Pool{New: func() any { return new(jsonscan.Scanner) }}
 
-// checkRecord says why a text is not a record; empty where it is one.
-func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) string {
+// checkRecord says why a text is not a record; nil where it is one.
+func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) error {
 	if !validUTF8 {
 		if i := invalidUTF8(text); i >= 0 {
-			return fmt.Sprintf("invalid UTF-8 at byte %d", i+1)
+			return utf8Error(i + 1)
 		}
 	}
-	if err := scanner.Object(text); err != nil {
-		return err.Error()
-	}
-	return ""
+	return scanner.Object(text)
 }
 
 func invalidUTF8(b []byte) int {

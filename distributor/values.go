@@ -2,9 +2,7 @@ package distributor
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 
 	"github.com/sluicehq/sluice/internal/jsonscan"
@@ -95,7 +93,7 @@ func (d *Decoder) other(b []byte, at, start int, last bool) (int, bool) {
 	if _, err := jsonscan.Value(line, 0); err != nil {
 		reason.Reason = "expected an object or an array of objects"
 	}
-	d.reject(d.next, reason.Error())
+	d.reject(d.next, reason)
 	d.pass(b, start, next)
 	return next, true
 }
@@ -158,8 +156,9 @@ func (d *Decoder) object(b []byte, at, start int, last bool) (int, bool) {
 			return d.textLine(b, at, last)
 		}
 	}
-	d.add(b[start:end], d.next, start)
+	line := d.next
 	d.pass(b, start, after)
+	d.add(b[start:end], line, start)
 	return after, true
 }
 
@@ -206,7 +205,7 @@ func (d *Decoder) arrayElement(b []byte, start int, last bool) (int, bool) {
 		d.inArray = false
 		return start + 1, true
 	case ',':
-		d.reject(d.element, (&jsonscan.SyntaxError{Offset: int(d.done) + start, Reason: "expected a value"}).Error())
+		d.reject(d.element, &jsonscan.SyntaxError{Offset: int(d.done) + start, Reason: "expected a value"})
 		d.element++
 		return start + 1, true
 	}
@@ -221,32 +220,27 @@ func (d *Decoder) arrayElement(b []byte, start int, last bool) (int, bool) {
 	if after == len(b) && !last {
 		return start, false
 	}
-	d.add(b[start:end], d.element, start)
-	d.element++
 	if after < len(b) && b[after] == ',' {
 		after++
 	}
 	d.pass(b, start, after)
+	d.add(b[start:end], d.element, start)
+	d.element++
 	return after, true
 }
 
-// add takes a value, or rejects it.
+// add takes a value, or rejects it. It may change text.
 func (d *Decoder) add(text []byte, number, at int) {
 	if text[0] != '{' {
-		d.reject(number, (&jsonscan.SyntaxError{Offset: int(d.done) + at, Reason: "a record must be an object"}).Error())
+		d.reject(number, &jsonscan.SyntaxError{Offset: int(d.done) + at, Reason: "a record must be an object"})
 		return
 	}
 	if !utf8.Valid(text) {
-		d.reject(number, fmt.Sprintf("invalid UTF-8 at byte %d", int(d.done)+at+invalidUTF8(text)+1))
+		d.reject(number, utf8Error(int(d.done)+at+invalidUTF8(text)+1))
 		return
 	}
 	if bytes.IndexByte(text, '\n') >= 0 { // a record is stored as one line
-		var one bytes.Buffer
-		if err := json.Compact(&one, text); err != nil { // can't be: the text was checked
-			d.reject(number, err.Error())
-			return
-		}
-		text = one.Bytes()
+		text = compact(text)
 	}
 	if len(text) > d.maxRecord {
 		d.rejectLarge(number, len(text))
@@ -256,11 +250,31 @@ func (d *Decoder) add(text []byte, number, at int) {
 	d.count++
 }
 
+// compact takes the space out of a JSON value that was checked. It needs no memory, for it does so in place.
+func compact(text []byte) []byte {
+	out, quoted := text[:0], false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			continue
+		case c == '"':
+			quoted = !quoted
+		case c == '\\': // only in a string; what follows does not end it
+			out = append(out, c)
+			i++
+			c = text[i]
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // skipBroken rejects the value at b[start:], which is none, and returns where decoding goes on: behind the closing bracket that
 // ends it, or at the next line that begins another value and is indented no more than this one. A bracket that is missing is
 // taken for closed by the next one around it; a line break in a string does not end the string, though JSON does not allow it.
 func (d *Decoder) skipBroken(b []byte, start int, last bool, broken *jsonscan.SyntaxError) (int, bool) {
-	wrong := broken.Offset - int(d.done) // everything before it was good, so no other value begins there
+	wrong := broken.Offset - int(d.done) // all before it was good, so no other value begins there
 	if broken.Short {
 		wrong = start
 	}
@@ -271,15 +285,16 @@ func (d *Decoder) skipBroken(b []byte, start int, last bool, broken *jsonscan.Sy
 scan:
 	for i := start; i < len(b); i++ {
 		switch c := b[i]; {
-		case c == '\n' && i >= wrong:
+		case c == '\n':
 			value := skipBlank(b, i+1)
 			if value == len(b) && !last {
 				return start, false
 			}
-			if value < len(b) && (b[value] == '{' || b[value] == '[' && !d.inArray) && value-bytes.LastIndexByte(b[:value], '\n')-1 <= indent {
-				next = i + 1
+			if value >= wrong && value < len(b) && (b[value] == '{' || b[value] == '[' && !d.inArray) && value-bytes.LastIndexByte(b[:value], '\n')-1 <= indent {
+				next = i + 1 + bytes.LastIndexByte(b[i+1:value], '\n') + 1
 				break scan
 			}
+			i = value - 1
 		case quoted && c == '\\' && i+1 < len(b) && b[i+1] != '\n':
 			i++
 		case c == '"':
@@ -306,7 +321,7 @@ scan:
 	if next == len(b) && !found && !last {
 		return start, false
 	}
-	number, reason := d.next, broken.Error()
+	number, reason := d.next, error(broken)
 	if d.inArray {
 		number = d.element
 		d.element++
@@ -314,11 +329,11 @@ scan:
 	switch {
 	case next == len(b) && !found:
 		if !broken.Short {
-			reason += fmt.Sprintf("; the rest of the body, %d bytes, was not read", len(b)-start)
+			reason = unreadError{broken, len(b) - start, true}
 		}
 		d.inArray = false
 	case !found:
-		reason += fmt.Sprintf("; %d bytes up to the next line that begins a record were not read", next-start)
+		reason = unreadError{broken, next - start, false}
 	}
 	d.reject(number, reason)
 	d.pass(b, start, next)
