@@ -174,7 +174,11 @@ func (d *Distributor) take(ctx context.Context, m Media, size int64, body io.Rea
 		u.unit.o, u.unit.claim = &d.o, &u.claim
 	}
 	defer u.free()
-	u.decoder.reset(m.Format, d.o.MaxRecordBytes, m.SplitLines || d.o.SplitLines)
+	separate := d.o.SplitLines
+	if m.Multiline != nil {
+		separate = !*m.Multiline
+	}
+	u.decoder.reset(m.Format, d.o.MaxRecordBytes, separate)
 	if err := u.read(ctx, m, size, body); err != nil {
 		return Result{}, err
 	}

@@ -23,10 +23,10 @@ const (
 
 // Media is what a sender says about a body. The zero Media is NDJSON in UTF-8, not compressed.
 type Media struct {
-	Format     Format
-	Charset    string   // a label of the WHATWG Encoding Standard; empty is UTF-8, or what a byte order mark says
-	Codings    []string // how it was compressed, in this order: gzip, zstd, deflate
-	SplitLines bool     // each line of text is a record of its own, though a stack trace
+	Format    Format
+	Charset   string   // a label of the WHATWG Encoding Standard; empty is UTF-8, or what a byte order mark says
+	Codings   []string // how it was compressed, in this order: gzip, zstd, deflate
+	Multiline *bool    // whether the lines of a stack trace join the line before them; nil is what Options say
 }
 
 // Errors about what a sender says about a body. They are answered with 415 Unsupported Media Type.

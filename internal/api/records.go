@@ -34,7 +34,7 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.RawQuery != "" {
-		if media.SplitLines, err = splitLines(r.URL.Query()); err != nil {
+		if media.Multiline, err = multiline(r.URL.Query()); err != nil {
 			refuseBody(w, r, http.StatusBadRequest, remote.Error{Message: err.Error()})
 			return
 		}
@@ -74,17 +74,18 @@ func (s *Server) postRecords(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, full)
 }
 
-// splitLines reads the query parameter multiline: false makes each line of a text a record by itself.
-func splitLines(q url.Values) (bool, error) {
+// multiline reads the query parameter of that name, which says for one body what the setting says for all. It is nil where it is not
+// there.
+func multiline(q url.Values) (*bool, error) {
 	text := q.Get("multiline")
 	if text == "" {
-		return false, nil
+		return nil, nil
 	}
-	multiline, err := strconv.ParseBool(text)
+	on, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, fmt.Errorf("multiline is %q, must be true or false", text)
+		return nil, fmt.Errorf("multiline is %q, must be true or false", text)
 	}
-	return !multiline, nil
+	return &on, nil
 }
 
 var jsonType = []string{"application/json"}
