@@ -64,6 +64,8 @@ var bans = []struct {
 		"a look at the machine needs nothing of what will run on it"},
 	{"internal/words", []string{"std", "autoscale/..."},
 		"how a number is written does not hang on what was counted"},
+	{"internal/multiline", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+		"which lines belong together does not hang on where they come from or go to"},
 	{"internal/golden", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"comparing with a file does not hang on what was made"},
 	{"internal/top", []string{"internal/app", "internal/config", "internal/cli", "distributor", "emitter", "queue/..."},

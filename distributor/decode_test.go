@@ -259,12 +259,37 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecodeNDJSON(b *testing.B) {
-	body := []byte(strings.Repeat(`{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",`+
-		`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`+"\n", 500))
+	benchmarkDecode(b, NDJSON, strings.Repeat(benchmarkLine+"\n", 500))
+}
+
+// BenchmarkDecodeSniff is the same body without a type.
+func BenchmarkDecodeSniff(b *testing.B) {
+	benchmarkDecode(b, Sniff, strings.Repeat(benchmarkLine+"\n", 500))
+}
+
+func BenchmarkDecodeArray(b *testing.B) {
+	benchmarkDecode(b, JSON, "["+strings.Repeat(benchmarkLine+",", 499)+benchmarkLine+"]")
+}
+
+func BenchmarkDecodeText(b *testing.B) {
+	benchmarkDecode(b, Text, strings.Repeat("2026-11-23T14:26:03.123456789Z INFO checkout GET /api/v1/items/48213 took 83 ms, sent 2114 bytes to 10.1.7.33\n", 500))
+}
+
+const benchmarkLine = `{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",` +
+	`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`
+
+func benchmarkDecode(b *testing.B, f Format, body string) {
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, count, _ := NewDecoder(NDJSON, 1<<20).Next(body, true); count != 500 {
-			b.Fatal(count)
+		d := NewDecoder(f, 1<<20)
+		rest, records := []byte(body), 0
+		for used := 1; used > 0; rest = rest[used:] {
+			var n int
+			_, n, used = d.Next(rest, true)
+			records += n
+		}
+		if records != 500 {
+			b.Fatal(records)
 		}
 	}
 }
