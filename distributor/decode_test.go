@@ -278,11 +278,12 @@ func BenchmarkDecodeText(b *testing.B) {
 const benchmarkLine = `{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",` +
 	`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`
 
-func benchmarkDecode(b *testing.B, f Format, body string) {
+func benchmarkDecode(b *testing.B, f Format, text string) {
+	body := []byte(text) // good records on single lines are not changed
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		d := NewDecoder(f, 1<<20)
-		rest, records := []byte(body), 0
+		rest, records := body, 0
 		for used := 1; used > 0; rest = rest[used:] {
 			var n int
 			_, n, used = d.Next(rest, true)

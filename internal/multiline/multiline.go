@@ -62,7 +62,7 @@ func (j *Joiner) Continues(line []byte, blank int) bool {
 		return false
 	}
 	text, indented := trim(line)
-	if len(text) == 0 {
+	if len(text) == 0 || !indented && text[0]-'0' <= 9 && !j.message { // nearly every line of most logs
 		return false
 	}
 	next := *j
@@ -79,8 +79,6 @@ func (j *Joiner) Continues(line []byte, blank int) bool {
 // joins is Continues; before is the record as it was.
 func (j *Joiner) joins(before *Joiner, text []byte, indented, afterBlank bool) bool {
 	switch {
-	case !indented && text[0]-'0' <= 9 && !before.message: // nearly every line of most logs
-		return false
 	case before.message && !afterBlank:
 		return true
 	case j.frame(text):
@@ -173,6 +171,9 @@ var framesBy = func() (by [256][]int) {
 var fileFrame = regexp.MustCompile(`^\S+\.(?:rb:\d+:in [^:]*$|go:\d+ \+0x)`)
 
 func isFrame(text []byte) bool {
+	if text[0]-'0' <= 9 { // nearly every line of most logs
+		return false
+	}
 	for _, i := range framesBy[text[0]] {
 		f := &frames[i]
 		if bytes.HasPrefix(text, []byte(f.prefix)) && (f.rest == nil || f.rest(text[len(f.prefix):])) {
