@@ -111,6 +111,7 @@ func TestDecode(t *testing.T) {
 		{"a broken element", JSON, `[{"a":1},{"b":x,"n":[{"i":1},{"i":2}]},{"c":3}]`, `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 15: expected a value"}},
 		{"broken elements of all kinds", JSON, `[{"a":1}, nope, {b:2}, {"c":3}, {"d":[1,2}, , {"e":5},]`, `{"a":1}|{"c":3}|{"e":5}`,
 			[]string{"2: invalid JSON at byte 11", "3: invalid JSON at byte 18", "5: invalid JSON at byte 42", "6: invalid JSON at byte 45: expected a value"}},
+		{"a deep broken element", JSON, "[" + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + `,{"c":3}]`, `{"c":3}`, []string{"1: invalid JSON at byte 258: nested more than 256 deep"}},
 		{"a broken element of several lines", JSON, "[\n  {\n    \"a\": oops,\n    \"n\": [\n      {\"i\": 1}\n    ]\n  },\n  {\"c\": 3}\n]", `{"c": 3}`, []string{"1: invalid JSON at byte 16"}},
 		{"a line break in a string", JSON, "[{\"a\":1},{\"m\":\"x\ny\"},{\"c\":3}]", `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 17: control character 0x0a"}},
 		{"a string that is not closed, in lines", JSON, "[\n{\"a\":1},\n{\"b\":\"x},\n{\"c\":3}\n]", `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 21: control character 0x0a inside a string; 10 bytes up to the next line"}},

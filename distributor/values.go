@@ -270,6 +270,9 @@ func compact(text []byte) []byte {
 	return out
 }
 
+// maxOpen is how many open brackets skipBroken tells apart. Those further in are only counted.
+const maxOpen = 4 * jsonscan.MaxDepth
+
 // skipBroken rejects the value at b[start:], which is none, and returns where decoding goes on: behind the closing bracket that
 // ends it, or at the next line that begins another value and is indented no more than this one. A bracket that is missing is
 // taken for closed by the next one around it; a line break in a string does not end the string, though JSON does not allow it.
@@ -279,7 +282,8 @@ func (d *Decoder) skipBroken(b []byte, start int, last bool, broken *jsonscan.Sy
 		wrong = start
 	}
 	indent := int(d.done + int64(start) - d.lineStart)
-	var open []byte
+	var stack [maxOpen]byte
+	open, deeper := stack[:0], 0
 	quoted := false
 	found, next := false, len(b)
 scan:
@@ -300,8 +304,12 @@ scan:
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+		case (c == '{' || c == '[') && len(open) == maxOpen:
+			deeper++
 		case c == '{' || c == '[':
 			open = append(open, c)
+		case (c == '}' || c == ']') && deeper > 0:
+			deeper--
 		case c == '}' || c == ']':
 			outer := bytes.LastIndexByte(open, c-2) // '[' and '{' stand two before their counterparts in ASCII
 			if outer < 0 && d.inArray && c == ']' {
