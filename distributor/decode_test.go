@@ -192,7 +192,7 @@ func TestHostileBodiesAreReadOnce(t *testing.T) {
 	} {
 		for _, format := range []Format{JSON, Sniff} {
 			for _, before := range []string{"", "[", "[{},", "{\"a\":"} {
-				body := []byte(before + strings.Repeat(line, 512<<10/len(line)+1))
+				body := []byte(before + strings.Repeat(line, 256<<10/len(line)+1))
 				d := NewDecoder(format, 1<<20)
 				records := 0
 				for used := 1; used > 0; body = body[used:] {
