@@ -2,7 +2,7 @@ package distributor
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -80,6 +80,12 @@ type Decoder struct {
 	next      int    // number of the next line or element, from 1
 	out       []byte // lines that are not in the body as they are; used again from call to call
 
+	// Of the memory for out.
+	ctx    context.Context // for claims
+	claim  *claim          // asked before out takes more; nil asks nobody
+	held   int             // bytes of out that were claimed
+	noRoom error           // the claim was refused, and Next did not use all it could
+
 	// Of a JSON body that is no lines of objects.
 	started bool
 	inArray bool
@@ -98,6 +104,29 @@ func NewDecoder(f Format, maxRecord int) *Decoder {
 // reset makes a decoder ready for another body.
 func (d *Decoder) reset(f Format, maxRecord int) {
 	*d = Decoder{format: f, maxRecord: maxRecord, next: 1, out: d.out[:0]}
+}
+
+// room makes room for n more bytes in out, and says whether there is. It claims them first; while out is copied to a larger
+// place, both places are claimed.
+func (d *Decoder) room(n int) bool {
+	need := len(d.out) + n
+	if need <= d.held {
+		return true
+	}
+	size := cap(d.out)
+	if need > size {
+		size = bufferSize(max(need, 2*size))
+	}
+	if d.claim != nil {
+		if d.noRoom = d.claim.grow(d.ctx, size); d.noRoom != nil {
+			return false
+		}
+		d.claim.shrink(d.held)
+	}
+	if d.held = size; size > cap(d.out) {
+		d.out = append(make([]byte, 0, size), d.out...)
+	}
+	return true
 }
 
 // maxOut is how many bytes of lines one call of Next returns at most, unless a single record is longer, where the lines are
@@ -161,17 +190,30 @@ func (d *Decoder) decide(b []byte, last bool) bool {
 	return true
 }
 
-func (d *Decoder) reject(number int, reason string) {
+// reject counts a record as refused. The reason is put into words only where it will be read: a body may have millions.
+func (d *Decoder) reject(number int, reason error) {
 	d.Rejected++
 	if len(d.Errors) < maxRejections {
-		d.Errors = append(d.Errors, Rejection{number, reason})
+		d.Errors = append(d.Errors, Rejection{number, reason.Error()})
 	}
 }
 
 func (d *Decoder) rejectLarge(number, size int) {
 	d.TooLarge++
-	d.reject(number, fmt.Sprintf("record is %d bytes, the limit is %d", size, d.maxRecord))
+	d.reject(number, sizeError{size, d.maxRecord})
 }
+
+// sizeError says that a record is too large.
+type sizeError struct{ size, limit int }
+
+func (e sizeError) Error() string {
+	return fmt.Sprintf("record is %d bytes, the limit is %d", e.size, e.limit)
+}
+
+// utf8Error says where a record is not UTF-8: at this byte, from 1.
+type utf8Error int
+
+func (e utf8Error) Error() string { return fmt.Sprintf("invalid UTF-8 at byte %d", int(e)) }
 
 // byteOrderMark is what some programs write before UTF-8; it is no part of the first record.
 var byteOrderMark = []byte("\xef\xbb\xbf")
@@ -210,7 +252,7 @@ func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int)
 		reason := checkRecord(scanner, text, valid)
 		switch {
 		case isBlank(text):
-		case reason != "":
+		case reason != nil:
 			d.reject(d.next, reason)
 		case len(text) > d.maxRecord:
 			d.rejectLarge(d.next, len(text))
@@ -232,17 +274,14 @@ func isBlank(b []byte) bool { return jsonscan.SkipSpace(b, 0) == len(b) }
 // scanners remember the shapes of records from body to body.
 var scanners = sync.Pool{New: func() any { return new(jsonscan.Scanner) }}
 
-// checkRecord says why a text is not a record; empty where it is one.
-func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) string {
+// checkRecord says why a text is not a record; nil where it is one.
+func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) error {
 	if !validUTF8 {
 		if i := invalidUTF8(text); i >= 0 {
-			return fmt.Sprintf("invalid UTF-8 at byte %d", i+1)
+			return utf8Error(i + 1)
 		}
 	}
-	if err := scanner.Object(text); err != nil {
-		return err.Error()
-	}
-	return ""
+	return scanner.Object(text)
 }
 
 func invalidUTF8(b []byte) int {
@@ -278,7 +317,10 @@ func (d *Decoder) nextValues(b []byte) (lines []byte, count, used int) {
 			if syntax, ok := errors.AsType[*jsonscan.SyntaxError](err); ok {
 				syntax.Offset += d.done
 			}
-			return d.end(b, count, d.next, err.Error())
+			return d.end(b, count, d.next, err)
+		}
+		if !d.room(min(end-at, d.maxRecord) + 1) {
+			return nil, 0, 0
 		}
 		if d.add(b[at:end], checkRecord(scanner, b[at:end], d.valid)) {
 			count++
@@ -291,18 +333,18 @@ func (d *Decoder) nextValues(b []byte) (lines []byte, count, used int) {
 		case at < len(b) && b[at] == ',':
 			at = jsonscan.SkipSpace(b, at+1)
 		case at < len(b) && b[at] == ']':
-			reason := ""
+			var reason error
 			if rest := jsonscan.SkipSpace(b, at+1); rest < len(b) {
-				reason = fmt.Sprintf("unexpected text after the array, at byte %d", d.done+rest+1)
+				reason = fmt.Errorf("unexpected text after the array, at byte %d", d.done+rest+1)
 			}
 			return d.end(b, count, d.next+1, reason)
 		default:
-			return d.end(b, count, d.next+1, fmt.Sprintf("the array is broken after element %d, at byte %d", d.next, d.done+at+1))
+			return d.end(b, count, d.next+1, fmt.Errorf("the array is broken after element %d, at byte %d", d.next, d.done+at+1))
 		}
 	}
-	reason := ""
+	var reason error
 	if d.inArray {
-		reason = "the array is not closed"
+		reason = errors.New("the array is not closed")
 	}
 	return d.end(b, count, d.next, reason)
 }
@@ -312,7 +354,7 @@ func (d *Decoder) start(b []byte) int {
 	d.started, d.valid = true, utf8.Valid(b)
 	at := jsonscan.SkipSpace(b, 0)
 	if at == len(b) {
-		d.end(b, 0, 1, "the body is empty, want a JSON object or an array of objects")
+		d.end(b, 0, 1, errors.New("the body is empty, want a JSON object or an array of objects"))
 		return at
 	}
 	if d.inArray = b[at] == '['; d.inArray {
@@ -323,27 +365,22 @@ func (d *Decoder) start(b []byte) int {
 }
 
 // end is what nextValues returns last, after a rejection where there is a reason.
-func (d *Decoder) end(b []byte, count, number int, reason string) ([]byte, int, int) {
+func (d *Decoder) end(b []byte, count, number int, reason error) ([]byte, int, int) {
 	d.ended = true
-	if reason != "" {
+	if reason != nil {
 		d.reject(number, reason)
 	}
 	return d.out, count, len(b)
 }
 
-// add takes one value of a JSON body, or rejects it for a reason or its size. It says whether it took it.
-func (d *Decoder) add(text []byte, reason string) bool {
-	if reason != "" {
+// add takes one value of a JSON body, or rejects it for a reason or its size. It says whether it took it. It may change text.
+func (d *Decoder) add(text []byte, reason error) bool {
+	if reason != nil {
 		d.reject(d.next, reason)
 		return false
 	}
 	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // a record is stored as one line
-		var one bytes.Buffer
-		if err := json.Compact(&one, text); err != nil { // can't be: the text was checked
-			d.reject(d.next, err.Error())
-			return false
-		}
-		text = one.Bytes()
+		text = compact(text)
 	}
 	if len(text) > d.maxRecord {
 		d.rejectLarge(d.next, len(text))
@@ -351,6 +388,26 @@ func (d *Decoder) add(text []byte, reason string) bool {
 	}
 	d.out = append(append(d.out, text...), '\n')
 	return true
+}
+
+// compact takes the space out of a JSON value that was checked. It needs no memory, for it does so in place.
+func compact(text []byte) []byte {
+	out, quoted := text[:0], false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case !quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			continue
+		case c == '"':
+			quoted = !quoted
+		case c == '\\': // only in a string; what follows does not end it
+			out = append(out, c)
+			i++
+			c = text[i]
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // nextText makes a record of each line that is not empty. Bytes that are not UTF-8 are replaced by U+FFFD: a log line in
@@ -368,23 +425,53 @@ func (d *Decoder) nextText(b []byte, last bool) (lines []byte, count, used int) 
 			end, next = len(b)-at, len(b)
 		}
 		text := bytes.TrimSuffix(b[at:at+end], []byte{'\r'})
+		most := 6*len(text) + textFrame // a byte becomes six at most
+		if most > d.maxRecord && len(text) > 0 {
+			if most = stringSize(text) + textFrame; most > d.maxRecord {
+				d.rejectLarge(d.next, most)
+				at = next
+				continue
+			}
+		}
+		if !d.room(most + 1) {
+			return nil, 0, 0
+		}
 		at = next
 		if len(text) == 0 {
 			continue
 		}
-		start := len(d.out)
 		d.out = append(d.out, `{"body":`...)
 		d.out = appendString(d.out, text)
-		d.out = append(d.out, '}')
-		if size := len(d.out) - start; size > d.maxRecord {
-			d.out = d.out[:start]
-			d.rejectLarge(d.next, size)
-			continue
-		}
-		d.out = append(d.out, '\n')
+		d.out = append(d.out, "}\n"...)
 		count++
 	}
 	return d.out, count, at
+}
+
+// textFrame is how many bytes a text line gets around it to be a record: {"body":""}
+const textFrame = 11
+
+// stringSize is how many bytes appendString appends, without the quotes.
+func stringSize(text []byte) int {
+	n := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case c == '"' || c == '\\' || c == '\t' || c == '\r':
+			n += 2
+		case c < ' ' || c == 0x7f:
+			n += 6
+		case c < utf8.RuneSelf:
+			n++
+		default:
+			r, size := utf8.DecodeRune(text[i:])
+			n += utf8.RuneLen(r)
+			i += size
+			continue
+		}
+		i++
+	}
+	return n
 }
 
 const hex = "0123456789abcdef"

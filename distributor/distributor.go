@@ -4,8 +4,9 @@
 //
 // Decoding ([Decoder]) is separate from storing, so that a new protocol only has to bring its own decoder.
 //
-// Memory is bounded: bodies are read and packed only while the total of Options.MaxInFlightBytes is not reached, and nothing
-// is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a time.
+// Memory is bounded: what a body takes, as it was sent, inflated, decoded and packed, is claimed of Options.MaxInFlightBytes
+// before it is taken, and nothing is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a
+// time. While memory is short, bodies that come slowly are given up for others; see memory.go.
 package distributor
 
 import (
@@ -16,8 +17,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/sluicehq/sluice"
 )
@@ -82,7 +81,7 @@ type Distributor struct {
 
 	o      Options
 	intake *intake
-	memory *semaphore.Weighted
+	memory *memory
 	bodies sync.Pool // of *upload
 	n      counters
 }
@@ -107,7 +106,7 @@ func New(put Putter, o Options) (*Distributor, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Distributor{o: o, intake: newIntake(put, o), memory: semaphore.NewWeighted(int64(o.MaxInFlightBytes))}
+	d := &Distributor{o: o, intake: newIntake(put, o), memory: newMemory(o)}
 	d.intake.stored = func(b *sluice.Batch) {
 		if d.Stored != nil {
 			d.Stored(b)
@@ -163,11 +162,13 @@ func (d *Distributor) take(ctx context.Context, f Format, encoding string, size 
 	u, ok := d.bodies.Get().(*upload)
 	if !ok {
 		u = &upload{d: d}
-		u.claim.d = d
+		u.claim.m = d.memory
 		u.unit.o, u.unit.claim = &d.o, &u.claim
 	}
 	defer u.free()
+	u.claim.body, _ = body.(Interrupter)
 	u.decoder.reset(f, d.o.MaxRecordBytes)
+	u.decoder.ctx, u.decoder.claim = ctx, &u.claim
 	if err := u.read(ctx, encoding, size, body); err != nil {
 		return Result{}, err
 	}
@@ -190,17 +191,16 @@ type upload struct {
 	window  window
 	decoder Decoder
 	unit    unit
-	out     int // bytes of decoder.out that are claimed
 }
 
 func (u *upload) free() {
-	u.out = 0
 	u.window.free()
 	u.unit.free()
 	u.claim.end()
 	if cap(u.decoder.out) > 2*maxOut {
 		u.decoder.out = nil
 	}
+	u.decoder.ctx = nil
 	u.d.bodies.Put(u)
 }
 
@@ -228,10 +228,10 @@ func (u *upload) read(ctx context.Context, encoding string, size int64, body io.
 			compressed.free()
 		}()
 	}
-	r, done, err := inflater(ctx, encoding, packed)
+	r, done, err := inflater(ctx, &u.claim, encoding, packed)
 	u.window = window{claim: &u.claim, limit: limit, left: -1, inflated: true}
 	if err != nil {
-		return &BodyError{err}
+		return err
 	}
 	defer done()
 	err = u.decode(ctx, r)
@@ -251,11 +251,8 @@ func (u *upload) decode(ctx context.Context, body io.Reader) error {
 		for {
 			lines, count, used := u.decoder.Next(u.window.bytes(), last)
 			u.window.from += used
-			if n := cap(u.decoder.out); len(u.decoder.out) > 0 && n > u.out {
-				if err := u.claim.grow(ctx, n-u.out); err != nil {
-					return err
-				}
-				u.out = n
+			if err := u.decoder.noRoom; err != nil {
+				return err
 			}
 			if count > 0 {
 				small := last && u.unit.count == 0 && len(lines) <= rawBytes && u.window.from == u.window.to
