@@ -18,7 +18,10 @@ import (
 //
 // Many senders do not listen before they have sent everything, and a connection that is closed meanwhile tells them nothing.
 // So the answer goes out first, for those who listen, and then the rest of the body is read and thrown away, for a while.
-type Bodies struct{ Next http.Handler }
+type Bodies struct {
+	Next     http.Handler
+	Stopping func() bool // then it reads on for less long; nil for never
+}
 
 const (
 	// patience is how long a body may keep silent, and how long it has before its rate counts.
@@ -33,9 +36,12 @@ const (
 
 	// Bounds of reading on: in all, for silence, and the least rate in bytes per second.
 	readOnBytes    = 256 << 20
-	readOnTime     = 10 * time.Second
-	readOnPatience = 2 * time.Second
-	readOnRate     = 64 << 10
+	readOnTime     = time.Minute
+	readOnPatience = 10 * time.Second
+	readOnRate     = 16 << 10
+
+	// hurry is the patience in reading on where the body was too slow already, or the process is stopping.
+	hurry = time.Second
 )
 
 // ServeHTTP is that of [http.Handler].
@@ -48,7 +54,7 @@ func (h Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.begin(w, r)
 	h.Next.ServeHTTP(w, r)
 	if !b.ended && (b.got > 0 || r.Header.Get("Expect") == "") { // who asked first has not begun to send
-		b.readOn(w)
+		b.readOn(w, h.Stopping)
 	}
 	b.done()
 	r.Body = http.NoBody
@@ -145,16 +151,25 @@ func (b *patientBody) Interrupt() {
 }
 
 // readOn reads the rest of a body that was answered before it ended.
-func (b *patientBody) readOn(w http.ResponseWriter) {
+func (b *patientBody) readOn(w http.ResponseWriter, stopping func() bool) {
 	if http.NewResponseController(w).Flush() != nil {
 		return
 	}
-	b.patience, b.rate, b.left, b.set = readOnPatience, readOnRate, readOnPatience, time.Time{}
+	b.patience, b.rate, b.set = readOnPatience, readOnRate, time.Time{}
+	if b.left <= 0 || b.cut.Load() {
+		b.patience = hurry
+	}
+	b.left = b.patience
 	b.cut.Store(false)
 	until := time.Now().Add(readOnTime)
 	io.Copy(io.Discard, readerFunc(func(p []byte) (int, error) {
-		if b.got > readOnBytes || time.Now().After(until) {
+		now := time.Now()
+		if b.got > readOnBytes || now.After(until) {
 			return 0, io.EOF
+		}
+		if stopping != nil && stopping() {
+			b.patience, until = hurry, now.Add(hurry)
+			stopping = nil
 		}
 		return b.Read(p)
 	}))

@@ -52,11 +52,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		if l.Max > 0 && l.open.Load() >= int64(l.Max) && (l.Idle == nil || !l.Idle.CloseOldest(time.Now())) {
 			l.say("too many connections: others are turned away", "max_connections", l.Max)
-			l.slots <- struct{}{} // while all are taken, clients wait to be accepted
-			l.turning.Go(func() {
-				defer func() { <-l.slots }()
-				turnAway(c)
-			})
+			select {
+			case l.slots <- struct{}{}:
+				l.turning.Go(func() {
+					defer func() { <-l.slots }()
+					turnAway(c, turnTime)
+				})
+			default:
+				turnAway(c, turnHurry)
+			}
 			continue
 		}
 		l.open.Add(1)
@@ -80,8 +84,9 @@ func (l *Listener) say(message string, args ...any) {
 }
 
 const (
-	maxTurning = 8           // connections that are turned away at once
-	turnTime   = time.Second // for that
+	maxTurning = 8                    // connections that are turned away with patience at once
+	turnTime   = time.Second          // for one of these
+	turnHurry  = 2 * time.Millisecond // for others, which hold up those behind them: for what has been sent already
 )
 
 // turnedAway is the answer to a connection that there is no room for.
@@ -92,9 +97,9 @@ var turnedAway = func() []byte {
 
 // turnAway answers before the request is read, and then reads some of it, since an answer to a client that still sends is
 // lost when the connection is closed.
-func turnAway(c *net.TCPConn) {
+func turnAway(c *net.TCPConn, most time.Duration) {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(turnTime))
+	c.SetDeadline(time.Now().Add(most))
 	if _, err := c.Write(turnedAway); err == nil && c.CloseWrite() == nil {
 		io.Copy(io.Discard, c)
 	}

@@ -255,7 +255,7 @@ func (a *App) Address() string { return a.listener.Addr().String() }
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	srv := &http.Server{
-		Handler:           api.Bodies{Next: &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api}},
+		Handler:           api.Bodies{Next: &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api}, Stopping: a.stopping.Load},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10, // net/http adds 4 KB; in memory they take up to twenty times as much
