@@ -285,3 +285,18 @@ func TestPace(t *testing.T) {
 		t.Errorf("silent again: %v, %v; want 0, whatever came before", rate, ok)
 	}
 }
+
+// TestADecoderClaimsFirst: where there is no memory for the lines that a body becomes, none is taken.
+func TestADecoderClaimsFirst(t *testing.T) {
+	m := newMemory(Options{MaxInFlightBytes: 1 << 20, Hold: -1})
+	for _, body := range []string{strings.Repeat("\x01", 300_000) + "\n", "[{\"a\":\"" + strings.Repeat("a", 1_100_000) + "\"}]"} {
+		c := &claim{m: m}
+		d := NewDecoder(Sniff, 4<<20)
+		d.ctx, d.claim = t.Context(), c
+		d.Next([]byte(body), true)
+		if _, ok := errors.AsType[*TooLargeError](d.noRoom); !ok || cap(d.out) > 0 {
+			t.Errorf("%.5q: %v with %d bytes taken, want none and a TooLargeError", body, d.noRoom, cap(d.out))
+		}
+		c.end()
+	}
+}
