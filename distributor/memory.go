@@ -315,13 +315,15 @@ func (m *memory) makeRoom(now time.Time) {
 
 // short is how many bytes are missing for all that wait, beyond what bodies have that were given up already.
 func (m *memory) short(waiting ...[]*claim) int64 {
-	n := m.used - m.leaving - m.limit
+	n, lane := m.used-m.leaving-m.limit, int64(0)
 	for _, w := range waiting {
 		for _, c := range w {
-			n += c.wanted
+			if n += c.wanted; m.isLarge(c.held + c.wanted) {
+				lane = m.lane // which is not for it
+			}
 		}
 	}
-	return n
+	return n + lane
 }
 
 // giveUp ends a body. Its memory comes back when its reader has noticed.

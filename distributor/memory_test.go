@@ -101,6 +101,10 @@ func TestZstdBytes(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d to %d", tt.name, got, tt.window, most)
 		}
 	}
+	few := newDistributor(t, &store{}, Options{MaxBodyBytes: 1 << 20, MaxInFlightBytes: 2 << 20})
+	if large, ok := errors.AsType[*TooLargeError](second(take(few, "zstd", frame(13)))); !ok || !large.Decoded {
+		t.Error("a window of 8 MiB was not claimed")
+	}
 	d := newDistributor(t, &store{}, Options{})
 	if _, err := take(d, "zstd", sized(60<<30)); err == nil || d.memory.inUse() != 0 {
 		t.Errorf("a frame that says it has 60 GB: %v, want it refused", err)
@@ -108,6 +112,8 @@ func TestZstdBytes(t *testing.T) {
 		t.Errorf("a frame that says it has 60 GB: %v, want a TooLargeError", err)
 	}
 }
+
+func second(_ Result, err error) error { return err }
 
 // dripping is a body whose sender is as slow as a test wants it to be.
 type dripping struct {
@@ -298,5 +304,72 @@ func TestADecoderClaimsFirst(t *testing.T) {
 			t.Errorf("%.5q: %v with %d bytes taken, want none and a TooLargeError", body, d.noRoom, cap(d.out))
 		}
 		c.end()
+	}
+}
+
+// interrupted ends a claim when its body is interrupted, as the reader of the body does.
+type interrupted struct{ cut chan struct{} }
+
+func (i interrupted) Interrupt() { close(i.cut) }
+
+// TestSlowBodiesGiveWayToLargeOnes: only as many as are needed, and none that comes well.
+func TestSlowBodiesGiveWayToLargeOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(Options{MaxInFlightBytes: 6400, Hold: 5 * time.Second})
+		given := 0
+		var all sync.WaitGroup
+		done := make(chan struct{})
+		for i := range 8 {
+			body := interrupted{make(chan struct{})}
+			c := &claim{m: m, body: body}
+			if err := c.grow(t.Context(), 700); err != nil {
+				t.Fatal(err)
+			}
+			if c.pace.begin(time.Now()); i == 0 {
+				c.pace.bytes = 100 * slowRate
+			}
+			all.Go(func() {
+				select {
+				case <-body.cut:
+					if given++; i == 0 {
+						t.Error("a fast body was given up for a large one")
+					}
+				case <-done:
+				}
+				c.end()
+			})
+		}
+		large := &claim{m: m}
+		if err := large.grow(t.Context(), 2000); err != nil {
+			t.Errorf("%v, want room made by slow bodies", err)
+		}
+		large.end()
+		if given == 0 || given > 4 {
+			t.Errorf("%d slow bodies were given up, want 2 or 3", given)
+		}
+		close(done)
+		all.Wait()
+	})
+}
+
+// TestLargeBodiesLeaveALane: what small bodies alone may have.
+func TestLargeBodiesLeaveALane(t *testing.T) {
+	m := newMemory(Options{MaxInFlightBytes: 6400, Hold: -1})
+	large, small := &claim{m: m}, &claim{m: m}
+	if err := large.grow(t.Context(), 5500); err != nil {
+		t.Fatal(err)
+	}
+	if err := small.grow(t.Context(), 50); err != nil {
+		t.Fatal(err)
+	}
+	if err := large.grow(t.Context(), 700); err == nil {
+		t.Error("a large body got what is left to small ones")
+	}
+	if err := small.grow(t.Context(), 50); err != nil {
+		t.Errorf("a small body: %v", err)
+	}
+	small.end()
+	if err := large.grow(t.Context(), 700); err != nil {
+		t.Errorf("the only body: %v, want all of the memory", err)
 	}
 }
