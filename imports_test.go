@@ -85,7 +85,6 @@ var behind = map[string]string{
 	"golang.org/x/image":                   "internal/chart",
 	"github.com/google/renameio/":          "internal/atomicfile",
 	"go.yaml.in/yaml":                      "internal/config",
-	"golang.org/x/sync/semaphore":          "distributor",
 	"golang.org/x/sync/errgroup":           "internal/app",
 	"github.com/klauspost/compress/s2":     ".",
 	"github.com/rogpeppe/go-internal":      "internal/cli",

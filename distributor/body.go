@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
+	"math"
 	"strings"
 	"sync"
 
@@ -14,19 +14,22 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/semaphore"
 )
 
-// TooLargeError says that a body is over a limit, as sent or inflated.
+// TooLargeError says that a body is over a limit, as sent, inflated or decoded.
 type TooLargeError struct {
 	Limit    int64 // bytes
 	Inflated bool  // it grew past the limit while it was inflated
+	Decoded  bool  // the limit is Options.MaxInFlightBytes, and its records alone take more
 }
 
 func (e *TooLargeError) Error() string {
 	what := "body"
-	if e.Inflated {
+	switch {
+	case e.Inflated:
 		what = "inflated body"
+	case e.Decoded:
+		what = "memory for the body"
 	}
 	return fmt.Sprintf("%s is larger than %d bytes", what, e.Limit)
 }
@@ -89,7 +92,7 @@ func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error
 		if w.left >= 0 {
 			most = w.left
 		}
-		n, err := body.Read(free[:min(int64(len(free)), most)])
+		n, err := w.read(body, free[:min(int64(len(free)), most)])
 		w.to += n
 		w.total += int64(n)
 		if w.total > w.limit {
@@ -110,10 +113,21 @@ func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error
 			return false, &TooLargeError{Limit: w.limit, Inflated: true}
 		}
 		if err != nil {
+			if w.claim.givenUp() {
+				return false, errSlow
+			}
 			return false, &BodyError{err}
 		}
 	}
 	return false, nil
+}
+
+// read reads from the sender, or from what inflates.
+func (w *window) read(body io.Reader, p []byte) (int, error) {
+	if w.inflated {
+		return body.Read(p)
+	}
+	return w.claim.read(body, p)
 }
 
 // room makes room for more of the body.
@@ -139,16 +153,13 @@ func (w *window) room(ctx context.Context) error {
 		most = int64(have) + w.left
 	}
 	size = bufferSize(int(min(int64(size), most)))
-	old := 0
-	if w.buf != nil {
-		old = len(w.buf.b)
-	}
-	if err := w.claim.grow(ctx, size-old); err != nil {
+	if err := w.claim.grow(ctx, size); err != nil {
 		return err
 	}
 	larger := getBuffer(size)
-	if w.buf != nil {
+	if w.buf != nil { // both exist while one is copied into the other
 		copy(larger.b, w.bytes())
+		w.claim.shrink(len(w.buf.b))
 		w.buf.free()
 	}
 	w.buf, w.from, w.to = larger, 0, have
@@ -172,22 +183,84 @@ func (w *window) readAll(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// inflater returns a reader of an inflated body, and a function to call when it is done with.
-func inflater(ctx context.Context, coding string, packed []byte) (io.Reader, func(), error) {
-	pool := inflatersOf[coding]
-	if err := inflaters.Acquire(ctx, 1); err != nil {
+// inflater returns a reader of an inflated body, and a function to call when it is done with. What the reader remembers is
+// claimed.
+func inflater(ctx context.Context, c *claim, coding string, packed []byte) (io.Reader, func(), error) {
+	pool, size := inflatersOf[coding], int64(gzipBytes)
+	if coding == "zstd" {
+		if size = zstdBytes(packed); size > maxZstdBytes {
+			return nil, nil, &WindowError{Limit: maxWindow}
+		}
+	}
+	if err := c.grow(ctx, int(min(size, math.MaxInt32))); err != nil {
 		return nil, nil, err
 	}
 	r := pool.Get().(resetReader)
 	done := func() {
-		pool.Put(r)
-		inflaters.Release(1)
+		if size <= pooledInflater { // else it would keep its window
+			pool.Put(r)
+		}
+		c.shrink(int(size))
 	}
 	if err := r.Reset(bytes.NewReader(packed)); err != nil {
 		done()
 		return nil, nil, &BodyError{inflateError(coding, err)}
 	}
 	return r, done, nil
+}
+
+const (
+	// gzipBytes is about what an inflater of gzip takes: a window of 32 KiB (RFC 1951) and tables.
+	gzipBytes = 64 << 10
+
+	// maxZstdBytes is zstdBytes of a body with the largest window that is allowed.
+	maxZstdBytes = maxWindow + 4*128<<10 + 64<<10
+
+	// pooledInflater is what an inflater may have taken to be used again. It has room for the window of 2 MiB that zstd uses unless told
+	// otherwise.
+	pooledInflater = 3 << 20
+)
+
+// zstdBytes is what it takes to inflate a body: the largest window of its frames (RFC 8878, 3.1.1), and some blocks.
+func zstdBytes(packed []byte) int64 {
+	const block = 128 << 10 // the most that a block becomes
+	window := uint64(0)
+	for len(packed) > 0 {
+		var h zstd.Header
+		rest, err := h.DecodeAndStrip(packed)
+		if err != nil {
+			break // the inflater says what is wrong
+		}
+		if h.Skippable {
+			packed = rest[min(int(h.SkippableSize), len(rest)):]
+			continue
+		}
+		if window = max(window, h.WindowSize); h.SingleSegment {
+			window = max(window, h.FrameContentSize)
+		}
+		packed = skipFrame(rest, h.HasCheckSum)
+	}
+	window = min(window, math.MaxInt32) // more is never granted
+	return int64(window + 4*min(window, block) + 64<<10)
+}
+
+// skipFrame returns what follows a frame whose header was read (RFC 8878, 3.1.1.2).
+func skipFrame(b []byte, checksum bool) []byte {
+	for len(b) >= 3 {
+		head := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+		size, kind := head>>3, head>>1&3
+		if kind == 1 { // one byte, repeated
+			size = 1
+		}
+		if b = b[min(3+size, len(b)):]; head&1 == 0 {
+			continue
+		}
+		if checksum {
+			b = b[min(4, len(b)):]
+		}
+		return b
+	}
+	return nil
 }
 
 // inflateError names the coding, which the libraries' errors do mostly but not always.
@@ -197,9 +270,6 @@ func inflateError(coding string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", coding, err)
 }
-
-// inflaters bounds how many bodies are inflated at once: more would not be faster, and each costs its window.
-var inflaters = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
 
 // resetReader is an inflater that can be used again.
 type resetReader interface {

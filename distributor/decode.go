@@ -2,6 +2,7 @@ package distributor
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -39,6 +40,12 @@ type Decoder struct {
 	count     int    // records in out
 	joiner    multiline.Joiner
 
+	// Of the memory for out.
+	ctx    context.Context // for claims
+	claim  *claim          // asked before out takes more; nil asks nobody
+	held   int             // bytes of out that were claimed
+	noRoom error           // the claim was refused, and Next did not use all it could
+
 	// Of a body that may hold JSON over several lines.
 	done      int64 // bytes of it that were used by earlier calls
 	lineStart int64 // where the line begins in which decoding goes on
@@ -58,6 +65,29 @@ func NewDecoder(f Format, maxRecord int) *Decoder {
 // reset makes a decoder ready for another body.
 func (d *Decoder) reset(f Format, maxRecord int, separate bool) {
 	*d = Decoder{format: f, maxRecord: maxRecord, separate: separate, next: 1, out: d.out[:0]}
+}
+
+// room makes room for n more bytes in out, and says whether there is. It claims them first; while out is copied to a larger
+// place, both places are claimed.
+func (d *Decoder) room(n int) bool {
+	need := len(d.out) + n
+	if need <= d.held {
+		return true
+	}
+	size := cap(d.out)
+	if need > size {
+		size = bufferSize(max(need, 2*size))
+	}
+	if d.claim != nil {
+		if d.noRoom = d.claim.grow(d.ctx, size); d.noRoom != nil {
+			return false
+		}
+		d.claim.shrink(d.held)
+	}
+	if d.held = size; size > cap(d.out) {
+		d.out = append(make([]byte, 0, size), d.out...)
+	}
+	return true
 }
 
 // maxOut is how many bytes of lines one call of Next returns at most, unless a single record is longer, where the lines are

@@ -4,8 +4,9 @@
 //
 // Decoding ([Decoder]) is separate from storing, so that a new protocol only has to bring its own decoder.
 //
-// Memory is bounded: bodies are read and packed only while the total of Options.MaxInFlightBytes is not reached, and nothing
-// is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a time.
+// Memory is bounded: what a body takes, as it was sent, inflated, decoded and packed, is claimed of Options.MaxInFlightBytes
+// before it is taken, and nothing is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a
+// time. While memory is short, bodies that come slowly are given up for others; see memory.go.
 package distributor
 
 import (
@@ -18,7 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/text/transform"
 
 	"github.com/sluicehq/sluice"
@@ -85,7 +85,7 @@ type Distributor struct {
 
 	o      Options
 	intake *intake
-	memory *semaphore.Weighted
+	memory *memory
 	bodies sync.Pool // of *upload
 	n      counters
 }
@@ -110,7 +110,7 @@ func New(put Putter, o Options) (*Distributor, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Distributor{o: o, intake: newIntake(put, o), memory: semaphore.NewWeighted(int64(o.MaxInFlightBytes))}
+	d := &Distributor{o: o, intake: newIntake(put, o), memory: newMemory(o)}
 	d.intake.stored = func(b *sluice.Batch) {
 		if d.Stored != nil {
 			d.Stored(b)
@@ -170,7 +170,7 @@ func (d *Distributor) take(ctx context.Context, m Media, size int64, body io.Rea
 	u, ok := d.bodies.Get().(*upload)
 	if !ok {
 		u = &upload{d: d}
-		u.claim.d = d
+		u.claim.m = d.memory
 		u.unit.o, u.unit.claim = &d.o, &u.claim
 	}
 	defer u.free()
@@ -178,7 +178,9 @@ func (d *Distributor) take(ctx context.Context, m Media, size int64, body io.Rea
 	if m.Multiline != nil {
 		separate = !*m.Multiline
 	}
+	u.claim.body, _ = body.(Interrupter)
 	u.decoder.reset(m.Format, d.o.MaxRecordBytes, separate)
+	u.decoder.ctx, u.decoder.claim = ctx, &u.claim
 	if err := u.read(ctx, m, size, body); err != nil {
 		return Result{}, err
 	}
@@ -201,17 +203,16 @@ type upload struct {
 	window  window
 	decoder Decoder
 	unit    unit
-	out     int // bytes of decoder.out that are claimed
 }
 
 func (u *upload) free() {
-	u.out = 0
 	u.window.free()
 	u.unit.free()
 	u.claim.end()
 	if cap(u.decoder.out) > 2*maxOut {
 		u.decoder.out = nil
 	}
+	u.decoder.ctx = nil
 	u.d.bodies.Put(u)
 }
 
@@ -255,7 +256,7 @@ func (u *upload) read(ctx context.Context, m Media, size int64, body io.Reader) 
 		release()
 		packed, inflating = u.window, coding
 		u.window = window{claim: &u.claim, limit: limit, left: -1, inflated: true}
-		r, done, err := inflater(ctx, coding, packed.bytes())
+		r, done, err := inflater(ctx, &u.claim, coding, packed.bytes())
 		release = func() {
 			if done != nil {
 				done()
@@ -308,11 +309,8 @@ func (u *upload) decode(ctx context.Context, body io.Reader, last bool) error {
 		for {
 			lines, count, used := u.decoder.Next(u.window.bytes(), last)
 			u.window.from += used
-			if n := cap(u.decoder.out); len(u.decoder.out) > 0 && n > u.out {
-				if err := u.claim.grow(ctx, n-u.out); err != nil {
-					return err
-				}
-				u.out = n
+			if err := u.decoder.noRoom; err != nil {
+				return err
 			}
 			if count > 0 {
 				small := last && u.unit.count == 0 && len(lines) <= rawBytes && u.window.from == u.window.to

@@ -34,6 +34,18 @@ func (d *Decoder) text(b []byte, at int, last bool) (int, bool) {
 		return next, true
 	}
 	start := len(d.out)
+	size := 6*len(line) + textFrame // a byte becomes six at most
+	if size > d.maxRecord {
+		size = escapedSize(line) + textFrame
+	}
+	if size > d.maxRecord {
+		d.rejectLarge(d.next, size)
+		d.next++
+		return next, true
+	}
+	if !d.room(size + 1) {
+		return at, false
+	}
 	d.out = append(d.out, `{"body":"`...)
 	d.out = appendEscaped(d.out, line)
 	lines := 1
@@ -56,27 +68,24 @@ func (d *Decoder) text(b []byte, at int, last bool) (int, bool) {
 			if d.format == Sniff && isObject(line) || !d.joiner.Continues(line, blank) {
 				break
 			}
-			before := len(d.out)
+			size := 2*(blank+1) + escapedSize(line)
+			if len(d.out)-start+size+len(`"}`) > d.maxRecord { // the line begins another record
+				break
+			}
+			if !d.room(size + len(`"}`) + 1) {
+				d.out = d.out[:start]
+				return at, false
+			}
 			for range blank + 1 {
 				d.out = append(d.out, '\\', 'n')
 			}
 			d.out = appendEscaped(d.out, line)
-			if len(d.out)-start+len(`"}`) > d.maxRecord { // the line begins another record
-				d.out = d.out[:before]
-				break
-			}
 			lines += blank + 1
 			next, blank = end, 0
 		}
 	}
-	d.out = append(d.out, '"', '}')
-	if size := len(d.out) - start; size > d.maxRecord {
-		d.out = d.out[:start]
-		d.rejectLarge(d.next, size)
-	} else {
-		d.out = append(d.out, '\n')
-		d.count++
-	}
+	d.out = append(d.out, "\"}\n"...)
+	d.count++
 	d.next += lines
 	return next, true
 }
@@ -88,6 +97,32 @@ func isObject(line []byte) bool {
 }
 
 func isBlank(b []byte) bool { return jsonscan.SkipSpace(b, 0) == len(b) }
+
+// textFrame is how many bytes a text gets around it to be a record: {"body":""}
+const textFrame = 11
+
+// escapedSize is how many bytes appendEscaped appends.
+func escapedSize(text []byte) int {
+	n := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case c == '"' || c == '\\' || c == '\t' || c == '\r':
+			n += 2
+		case c < ' ' || c == 0x7f:
+			n += 6
+		case c < utf8.RuneSelf:
+			n++
+		default:
+			r, size := utf8.DecodeRune(text[i:])
+			n += utf8.RuneLen(r)
+			i += size
+			continue
+		}
+		i++
+	}
+	return n
+}
 
 const hex = "0123456789abcdef"
 

@@ -246,6 +246,9 @@ func (d *Decoder) add(text []byte, number, at int) {
 		d.rejectLarge(number, len(text))
 		return
 	}
+	if !d.room(len(text) + 1) { // the body is given up
+		return
+	}
 	d.out = append(append(d.out, text...), '\n')
 	d.count++
 }
