@@ -6,30 +6,39 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
+	"math"
 	"strings"
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/semaphore"
 )
 
-// ErrEncoding says that a Content-Encoding is not known.
-var ErrEncoding = errors.New("unsupported content encoding: send gzip, zstd or identity")
-
-// TooLargeError says that a body is over a limit, as sent or inflated.
+// TooLargeError says that a body is over a limit, as sent, inflated or decoded.
 type TooLargeError struct {
 	Limit    int64 // bytes
 	Inflated bool  // it grew past the limit while it was inflated
+	Decoded  bool  // the limit is Options.MaxInFlightBytes, and its records alone take more
 }
 
 func (e *TooLargeError) Error() string {
 	what := "body"
-	if e.Inflated {
+	switch {
+	case e.Inflated:
 		what = "inflated body"
+	case e.Decoded:
+		what = "memory for the body"
 	}
 	return fmt.Sprintf("%s is larger than %d bytes", what, e.Limit)
+}
+
+// WindowError says that inflating a body of zstd would take more memory than it may.
+type WindowError struct{ Limit int64 } // bytes
+
+func (e *WindowError) Error() string {
+	return fmt.Sprintf("zstd: the window of the body is larger than %d bytes", e.Limit)
 }
 
 // BodyError says that a body could not be read to its end. Nothing of it was stored, so it can be sent again.
@@ -83,7 +92,7 @@ func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error
 		if w.left >= 0 {
 			most = w.left
 		}
-		n, err := body.Read(free[:min(int64(len(free)), most)])
+		n, err := w.read(body, free[:min(int64(len(free)), most)])
 		w.to += n
 		w.total += int64(n)
 		if w.total > w.limit {
@@ -97,14 +106,28 @@ func (w *window) fill(ctx context.Context, body io.Reader) (last bool, err error
 		if err == io.EOF {
 			return true, nil
 		}
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+			return false, &WindowError{Limit: maxWindow}
+		}
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 			return false, &TooLargeError{Limit: w.limit, Inflated: true}
 		}
 		if err != nil {
+			if w.claim.givenUp() {
+				return false, errSlow
+			}
 			return false, &BodyError{err}
 		}
 	}
 	return false, nil
+}
+
+// read reads from the sender, or from what inflates.
+func (w *window) read(body io.Reader, p []byte) (int, error) {
+	if w.inflated {
+		return body.Read(p)
+	}
+	return w.claim.read(body, p)
 }
 
 // room makes room for more of the body.
@@ -130,16 +153,13 @@ func (w *window) room(ctx context.Context) error {
 		most = int64(have) + w.left
 	}
 	size = bufferSize(int(min(int64(size), most)))
-	old := 0
-	if w.buf != nil {
-		old = len(w.buf.b)
-	}
-	if err := w.claim.grow(ctx, size-old); err != nil {
+	if err := w.claim.grow(ctx, size); err != nil {
 		return err
 	}
 	larger := getBuffer(size)
-	if w.buf != nil {
+	if w.buf != nil { // both exist while one is copied into the other
 		copy(larger.b, w.bytes())
+		w.claim.shrink(len(w.buf.b))
 		w.buf.free()
 	}
 	w.buf, w.from, w.to = larger, 0, have
@@ -163,60 +183,194 @@ func (w *window) readAll(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// inflater returns a reader of an inflated body, and a function to call when it is done with.
-func inflater(ctx context.Context, encoding string, packed []byte) (io.Reader, func(), error) {
-	pool := &zstdReaders
-	if encoding != "zstd" {
-		pool = &gzipReaders
-		if !bytes.HasPrefix(packed, gzipMagic) {
-			return nil, nil, errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")
+// inflater returns a reader of an inflated body, and a function to call when it is done with. What the reader remembers is
+// claimed.
+func inflater(ctx context.Context, c *claim, coding string, packed []byte) (io.Reader, func(), error) {
+	pool, size := inflatersOf[coding], int64(gzipBytes)
+	if coding == "zstd" {
+		if size = zstdBytes(packed); size > maxZstdBytes {
+			return nil, nil, &WindowError{Limit: maxWindow}
 		}
 	}
-	if err := inflaters.Acquire(ctx, 1); err != nil {
+	if err := c.grow(ctx, int(min(size, math.MaxInt32))); err != nil {
 		return nil, nil, err
 	}
 	r := pool.Get().(resetReader)
 	done := func() {
-		pool.Put(r)
-		inflaters.Release(1)
+		if size <= pooledInflater { // else it would keep its window
+			pool.Put(r)
+		}
+		c.shrink(int(size))
 	}
 	if err := r.Reset(bytes.NewReader(packed)); err != nil {
 		done()
-		return nil, nil, inflateError(encoding, err)
+		return nil, nil, &BodyError{inflateError(coding, err)}
 	}
 	return r, done, nil
 }
 
-// gzipMagic is how every gzip file begins (RFC 1952, 2.3.1).
-var gzipMagic = []byte{0x1f, 0x8b}
+const (
+	// gzipBytes is about what an inflater of gzip takes: a window of 32 KiB (RFC 1951) and tables.
+	gzipBytes = 64 << 10
 
-// inflateError names the encoding, which the libraries' errors do mostly but not always.
-func inflateError(encoding string, err error) error {
-	if strings.HasPrefix(err.Error(), encoding) {
-		return err
+	// maxZstdBytes is zstdBytes of a body with the largest window that is allowed.
+	maxZstdBytes = maxWindow + 4*128<<10 + 64<<10
+
+	// pooledInflater is what an inflater may have taken to be used again. It has room for the window of 2 MiB that zstd uses unless told
+	// otherwise.
+	pooledInflater = 3 << 20
+)
+
+// zstdBytes is what it takes to inflate a body: the largest window of its frames (RFC 8878, 3.1.1), and some blocks.
+func zstdBytes(packed []byte) int64 {
+	const block = 128 << 10 // the most that a block becomes
+	window := uint64(0)
+	for len(packed) > 0 {
+		var h zstd.Header
+		rest, err := h.DecodeAndStrip(packed)
+		if err != nil {
+			break // the inflater says what is wrong
+		}
+		if h.Skippable {
+			packed = rest[min(int(h.SkippableSize), len(rest)):]
+			continue
+		}
+		if window = max(window, h.WindowSize); h.SingleSegment {
+			window = max(window, h.FrameContentSize)
+		}
+		packed = skipFrame(rest, h.HasCheckSum)
 	}
-	return fmt.Errorf("%s: %w", encoding, err)
+	window = min(window, math.MaxInt32) // more is never granted
+	return int64(window + 4*min(window, block) + 64<<10)
 }
 
-// inflaters bounds how many bodies are inflated at once: more would not be faster, and each costs its window.
-var inflaters = semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0)))
+// skipFrame returns what follows a frame whose header was read (RFC 8878, 3.1.1.2).
+func skipFrame(b []byte, checksum bool) []byte {
+	for len(b) >= 3 {
+		head := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
+		size, kind := head>>3, head>>1&3
+		if kind == 1 { // one byte, repeated
+			size = 1
+		}
+		if b = b[min(3+size, len(b)):]; head&1 == 0 {
+			continue
+		}
+		if checksum {
+			b = b[min(4, len(b)):]
+		}
+		return b
+	}
+	return nil
+}
+
+// inflateError names the coding, which the libraries' errors do mostly but not always.
+func inflateError(coding string, err error) error {
+	if strings.HasPrefix(err.Error(), coding) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", coding, err)
+}
 
 // resetReader is an inflater that can be used again.
 type resetReader interface {
 	io.Reader
-	Reset(io.Reader) error
+	Reset(*bytes.Reader) error
 }
 
-var (
-	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	zstdReaders = sync.Pool{New: func() any {
+// inflatersOf holds inflaters by the content coding.
+var inflatersOf = map[string]*sync.Pool{
+	"gzip":    {New: func() any { return new(gzipReader) }},
+	"deflate": {New: func() any { return new(deflateReader) }},
+	"zstd": {New: func() any {
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 		if err != nil { // only options can be wrong, and these are not
 			panic(err)
 		}
-		return z
-	}}
-)
+		return zstdReader{z}
+	}},
+}
+
+type zstdReader struct{ *zstd.Decoder }
+
+func (r zstdReader) Reset(in *bytes.Reader) error { return r.Decoder.Reset(in) }
+
+// gzipReader inflates members of gzip one after the other. Zeros behind a member are skipped, as gzip itself does: they are
+// what fills up blocks of tapes and archives.
+type gzipReader struct {
+	z  gzip.Reader
+	in *bytes.Reader
+}
+
+func (r *gzipReader) Reset(in *bytes.Reader) error {
+	r.in = in
+	if err := r.z.Reset(in); err != nil {
+		if errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.EOF) {
+			return errors.New("gzip: the body is not compressed by gzip, as its Content-Encoding says")
+		}
+		return err
+	}
+	r.z.Multistream(false)
+	return nil
+}
+
+func (r *gzipReader) Read(p []byte) (int, error) {
+	n, err := r.z.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	for {
+		switch c, err := r.in.ReadByte(); {
+		case err != nil:
+			return n, io.EOF
+		case c == 0:
+			continue
+		}
+		r.in.UnreadByte() // can't fail: a byte was read
+		if err := r.z.Reset(r.in); err != nil {
+			return n, fmt.Errorf("gzip: behind the compressed data: %w", noEOF(err))
+		}
+		r.z.Multistream(false)
+		return n, nil
+	}
+}
+
+// deflateReader inflates what HTTP calls deflate: zlib, or what some senders take it for, the bare form that zlib wraps
+// (RFC 9110, 8.4.1.2).
+type deflateReader struct {
+	io.Reader
+	in *bytes.Reader
+}
+
+func (r *deflateReader) Reset(in *bytes.Reader) error {
+	r.in = in
+	var head [2]byte
+	if _, err := in.ReadAt(head[:], 0); err != nil {
+		return errors.New("deflate: the body is not compressed by it, as its Content-Encoding says")
+	}
+	if head[0]&15 == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 { // RFC 1950, 2.2
+		var err error
+		r.Reader, err = zlib.NewReader(in)
+		return err
+	}
+	r.Reader = flate.NewReader(in)
+	return nil
+}
+
+func (r *deflateReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err == io.EOF && r.in.Len() > 0 {
+		err = fmt.Errorf("deflate: %d bytes follow the compressed data", r.in.Len())
+	}
+	return n, err
+}
+
+// noEOF is for an end where something was begun.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
 
 // maxWindow bounds what inflating one zstd body may remember. It is the window that RFC 8878 asks decoders to support.
 const maxWindow = 8 << 20

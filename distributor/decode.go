@@ -2,61 +2,19 @@ package distributor
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"mime"
-	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/sluicehq/sluice/internal/jsonscan"
+	"github.com/sluicehq/sluice/internal/multiline"
 )
-
-// Format is how the records of a body are written.
-type Format int
-
-// The formats of the native API.
-const (
-	NDJSON Format = iota // one JSON object a line
-	JSON                 // an array of objects, one object, or objects one after the other
-	Text                 // one record a line, its body
-	Sniff                // NDJSON or JSON where it starts like one, else Text
-)
-
-// ErrFormat says that a Content-Type is none of those that the native API takes.
-var ErrFormat = errors.New("unsupported content type")
-
-// FormatOf reads a Content-Type. A body without one, or with the one that curl -d sets, is looked at.
-func FormatOf(contentType string) (Format, error) {
-	switch contentType { // what nearly all senders write needs no parsing
-	case "":
-		return Sniff, nil
-	case "application/x-ndjson":
-		return NDJSON, nil
-	case "application/json":
-		return JSON, nil
-	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		mediaType = strings.TrimSpace(strings.ToLower(contentType))
-	}
-	switch mediaType {
-	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/stream+json":
-		return NDJSON, nil
-	case "application/json", "text/json":
-		return JSON, nil
-	case "text/plain":
-		return Text, nil
-	case "application/x-www-form-urlencoded", "application/octet-stream":
-		return Sniff, nil
-	}
-	return 0, fmt.Errorf("%w %q: send application/x-ndjson, application/json or text/plain", ErrFormat, mediaType)
-}
 
 // Rejection says which record of a body was refused, and why.
 type Rejection struct {
-	Line   int    `json:"line"`   // from 1; for a JSON array, the element's number
+	Line   int    `json:"line"`   // where it begins, from 1; for the element of an array, its number in the array
 	Reason string `json:"reason"` // for people
 }
 
@@ -66,8 +24,8 @@ const maxRejections = 20
 // Decoder takes one body apart into records, piece by piece, while the body arrives. It does not fail: a body in which
 // nothing is good yields no lines.
 //
-// Lines of a body are decoded as soon as they are complete. An array, or an object over several lines, is decoded once the
-// body is complete, because only its end shows that it was one.
+// Of a body only what makes one record must be in memory at once: a line, the lines of a stack trace, an object over several
+// lines or an element of an array.
 type Decoder struct {
 	Rejected int
 	TooLarge int         // the part of Rejected that was over the limit for one record
@@ -75,29 +33,61 @@ type Decoder struct {
 
 	format    Format
 	maxRecord int
+	separate  bool   // each line of text is a record
 	begun     bool   // a byte order mark was looked for
-	decided   bool   // format is NDJSON or Text, or JSON that is no lines of objects
-	next      int    // number of the next line or element, from 1
+	next      int    // number of the next line, from 1
 	out       []byte // lines that are not in the body as they are; used again from call to call
+	count     int    // records in out
+	joiner    multiline.Joiner
 
-	// Of a JSON body that is no lines of objects.
-	started bool
-	inArray bool
-	ended   bool
-	valid   bool // all of it is UTF-8
-	done    int  // bytes of it that were used by earlier calls
+	// Of the memory for out.
+	ctx    context.Context // for claims
+	claim  *claim          // asked before out takes more; nil asks nobody
+	held   int             // bytes of out that were claimed
+	noRoom error           // the claim was refused, and Next did not use all it could
+
+	// Of a body that may hold JSON over several lines.
+	done      int64 // bytes of it that were used by earlier calls
+	lineStart int64 // where the line begins in which decoding goes on
+	triedFrom int64 // a value that begins here
+	tried     int64 // was none at this byte
+	inArray   bool
+	element   int // number of the next element, from 1
 }
 
 // NewDecoder makes a decoder for one body. Records longer than maxRecord bytes are rejected.
 func NewDecoder(f Format, maxRecord int) *Decoder {
 	d := &Decoder{}
-	d.reset(f, maxRecord)
+	d.reset(f, maxRecord, false)
 	return d
 }
 
 // reset makes a decoder ready for another body.
-func (d *Decoder) reset(f Format, maxRecord int) {
-	*d = Decoder{format: f, maxRecord: maxRecord, next: 1, out: d.out[:0]}
+func (d *Decoder) reset(f Format, maxRecord int, separate bool) {
+	*d = Decoder{format: f, maxRecord: maxRecord, separate: separate, next: 1, out: d.out[:0]}
+}
+
+// room makes room for n more bytes in out, and says whether there is. It claims them first; while out is copied to a larger
+// place, both places are claimed.
+func (d *Decoder) room(n int) bool {
+	need := len(d.out) + n
+	if need <= d.held {
+		return true
+	}
+	size := cap(d.out)
+	if need > size {
+		size = bufferSize(max(need, 2*size))
+	}
+	if d.claim != nil {
+		if d.noRoom = d.claim.grow(d.ctx, size); d.noRoom != nil {
+			return false
+		}
+		d.claim.shrink(d.held)
+	}
+	if d.held = size; size > cap(d.out) {
+		d.out = append(make([]byte, 0, size), d.out...)
+	}
+	return true
 }
 
 // maxOut is how many bytes of lines one call of Next returns at most, unless a single record is longer, where the lines are
@@ -116,64 +106,88 @@ func (d *Decoder) Next(b []byte, last bool) (lines []byte, count, used int) {
 		}
 		d.begun = true
 		if bytes.HasPrefix(b, byteOrderMark) {
+			d.done += int64(len(byteOrderMark))
 			return nil, 0, len(byteOrderMark)
 		}
 	}
-	if !d.decided {
-		if d.decided = d.decide(b, last); !d.decided {
-			return nil, 0, 0
-		}
-	}
-	switch {
-	case d.format == NDJSON:
+	switch d.format {
+	case NDJSON:
 		return d.nextLines(b, last)
-	case d.format == Text:
-		return d.nextText(b, last)
-	case last && !d.ended:
-		return d.nextValues(b)
+	case Text:
+		return d.nextOut(b, last, d.text)
 	}
-	return nil, 0, 0
-}
-
-// decide finds out what a body is whose format leaves that open, and says whether b is enough to tell.
-func (d *Decoder) decide(b []byte, last bool) bool {
-	if d.format != JSON && d.format != Sniff {
-		return true
-	}
-	at := jsonscan.SkipSpace(b, 0)
-	if at == len(b) && !last {
-		return false
-	}
-	if d.format == Sniff && (at == len(b) || b[at] != '{' && b[at] != '[') {
-		d.format = Text
-		return true
-	}
-	if at < len(b) && b[at] == '{' {
-		switch end := bytes.IndexByte(b[at:], '\n'); {
-		case end < 0 && !last:
-			return false
-		case end >= 0 && jsonscan.Object(b[at:at+end]) == nil:
-			d.format = NDJSON
-			return true
+	if !d.inArray {
+		if n, count := d.run(b); count > 0 {
+			d.next += count
+			d.done += int64(n)
+			return b[:n], count, n
 		}
 	}
-	d.format = JSON
-	return true
+	return d.nextOut(b, last, d.value)
 }
 
-func (d *Decoder) reject(number int, reason string) {
+// nextOut decodes with step until enough records are in out. A step decodes what is at b[at:], a record or what is refused or
+// empty, and returns where the next one begins; false if it needs more of the body for that.
+func (d *Decoder) nextOut(b []byte, last bool, step func(b []byte, at int, last bool) (int, bool)) (lines []byte, count, used int) {
+	d.out, d.count = d.out[:0], 0
+	for used < len(b) && len(d.out) < maxOut {
+		next, ok := step(b, used, last)
+		if !ok {
+			break
+		}
+		used = next
+	}
+	if used == len(b) && last && d.inArray {
+		d.inArray = false
+		d.reject(d.element, errNotClosed)
+	}
+	d.done += int64(used)
+	return d.out, d.count, used
+}
+
+// reject counts a record as refused. The reason is put into words only where it will be read: a body may have millions.
+func (d *Decoder) reject(number int, reason error) {
 	d.Rejected++
 	if len(d.Errors) < maxRejections {
-		d.Errors = append(d.Errors, Rejection{number, reason})
+		d.Errors = append(d.Errors, Rejection{number, reason.Error()})
 	}
 }
+
+var errNotClosed = errors.New("the array is not closed")
 
 func (d *Decoder) rejectLarge(number, size int) {
 	d.TooLarge++
-	d.reject(number, fmt.Sprintf("record is %d bytes, the limit is %d", size, d.maxRecord))
+	d.reject(number, sizeError{size, d.maxRecord})
 }
 
-// byteOrderMark is what some programs write before UTF-8; it is no part of the first record.
+// sizeError says that a record is too large.
+type sizeError struct{ size, limit int }
+
+func (e sizeError) Error() string {
+	return fmt.Sprintf("record is %d bytes, the limit is %d", e.size, e.limit)
+}
+
+// utf8Error says where a record is not UTF-8: at this byte, from 1.
+type utf8Error int
+
+func (e utf8Error) Error() string { return fmt.Sprintf("invalid UTF-8 at byte %d", int(e)) }
+
+// unreadError says that bytes behind a broken value were not read, to the end of the body or to the next line that begins a value.
+type unreadError struct {
+	error
+	bytes int
+	rest  bool
+}
+
+func (e unreadError) Error() string {
+	if e.rest {
+		return fmt.Sprintf("%v; the rest of the body, %d bytes, was not read", e.error, e.bytes)
+	}
+	return fmt.Sprintf("%v; %d bytes up to the next line that begins a record were not read", e.error, e.bytes)
+}
+
+// byteOrderMark is what some programs write before UTF-8, and so before each of several files that were put behind one another.
+// It is no part of a record.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // nextLines decodes the complete lines of b. Where all are good, which is nearly always, they are returned as they are; behind
@@ -207,10 +221,15 @@ func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int)
 			end, next = len(b)-at, len(b)
 		}
 		text := b[at : at+end]
+		if bytes.HasPrefix(text, byteOrderMark) { // that of another file
+			at += len(byteOrderMark)
+			text = text[len(byteOrderMark):]
+			end -= len(byteOrderMark)
+		}
 		reason := checkRecord(scanner, text, valid)
 		switch {
 		case isBlank(text):
-		case reason != "":
+		case reason != nil:
 			d.reject(d.next, reason)
 		case len(text) > d.maxRecord:
 			d.rejectLarge(d.next, len(text))
@@ -227,22 +246,17 @@ func (d *Decoder) nextLines(b []byte, last bool) (lines []byte, count, used int)
 	return b[:kept], count, len(b)
 }
 
-func isBlank(b []byte) bool { return jsonscan.SkipSpace(b, 0) == len(b) }
-
 // scanners remember the shapes of records from body to body.
 var scanners = sync.Pool{New: func() any { return new(jsonscan.Scanner) }}
 
-// checkRecord says why a text is not a record; empty where it is one.
-func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) string {
+// checkRecord says why a text is not a record; nil where it is one.
+func checkRecord(scanner *jsonscan.Scanner, text []byte, validUTF8 bool) error {
 	if !validUTF8 {
 		if i := invalidUTF8(text); i >= 0 {
-			return fmt.Sprintf("invalid UTF-8 at byte %d", i+1)
+			return utf8Error(i + 1)
 		}
 	}
-	if err := scanner.Object(text); err != nil {
-		return err.Error()
-	}
-	return ""
+	return scanner.Object(text)
 }
 
 func invalidUTF8(b []byte) int {
@@ -254,164 +268,4 @@ func invalidUTF8(b []byte) int {
 		i += n
 	}
 	return -1
-}
-
-// nextValues reads values one after the other. An array stands for its elements. After a syntax error nothing says where
-// the next value starts, so the rest counts as one rejected record.
-func (d *Decoder) nextValues(b []byte) (lines []byte, count, used int) {
-	at := 0
-	if !d.started {
-		if at = d.start(b); d.ended {
-			return nil, 0, len(b)
-		}
-	}
-	scanner := scanners.Get().(*jsonscan.Scanner)
-	defer scanners.Put(scanner)
-	d.out = d.out[:0]
-	for ; at < len(b); d.next++ {
-		if len(d.out) >= maxOut {
-			d.done += at
-			return d.out, count, at
-		}
-		end, err := jsonscan.Value(b, at)
-		if err != nil {
-			if syntax, ok := errors.AsType[*jsonscan.SyntaxError](err); ok {
-				syntax.Offset += d.done
-			}
-			return d.end(b, count, d.next, err.Error())
-		}
-		if d.add(b[at:end], checkRecord(scanner, b[at:end], d.valid)) {
-			count++
-		}
-		at = jsonscan.SkipSpace(b, end)
-		if !d.inArray {
-			continue
-		}
-		switch {
-		case at < len(b) && b[at] == ',':
-			at = jsonscan.SkipSpace(b, at+1)
-		case at < len(b) && b[at] == ']':
-			reason := ""
-			if rest := jsonscan.SkipSpace(b, at+1); rest < len(b) {
-				reason = fmt.Sprintf("unexpected text after the array, at byte %d", d.done+rest+1)
-			}
-			return d.end(b, count, d.next+1, reason)
-		default:
-			return d.end(b, count, d.next+1, fmt.Sprintf("the array is broken after element %d, at byte %d", d.next, d.done+at+1))
-		}
-	}
-	reason := ""
-	if d.inArray {
-		reason = "the array is not closed"
-	}
-	return d.end(b, count, d.next, reason)
-}
-
-// start looks at how a body of values begins, and returns where the first value is.
-func (d *Decoder) start(b []byte) int {
-	d.started, d.valid = true, utf8.Valid(b)
-	at := jsonscan.SkipSpace(b, 0)
-	if at == len(b) {
-		d.end(b, 0, 1, "the body is empty, want a JSON object or an array of objects")
-		return at
-	}
-	if d.inArray = b[at] == '['; d.inArray {
-		at = jsonscan.SkipSpace(b, at+1)
-		d.ended = at < len(b) && b[at] == ']'
-	}
-	return at
-}
-
-// end is what nextValues returns last, after a rejection where there is a reason.
-func (d *Decoder) end(b []byte, count, number int, reason string) ([]byte, int, int) {
-	d.ended = true
-	if reason != "" {
-		d.reject(number, reason)
-	}
-	return d.out, count, len(b)
-}
-
-// add takes one value of a JSON body, or rejects it for a reason or its size. It says whether it took it.
-func (d *Decoder) add(text []byte, reason string) bool {
-	if reason != "" {
-		d.reject(d.next, reason)
-		return false
-	}
-	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 { // a record is stored as one line
-		var one bytes.Buffer
-		if err := json.Compact(&one, text); err != nil { // can't be: the text was checked
-			d.reject(d.next, err.Error())
-			return false
-		}
-		text = one.Bytes()
-	}
-	if len(text) > d.maxRecord {
-		d.rejectLarge(d.next, len(text))
-		return false
-	}
-	d.out = append(append(d.out, text...), '\n')
-	return true
-}
-
-// nextText makes a record of each line that is not empty. Bytes that are not UTF-8 are replaced by U+FFFD: a log line in
-// an old encoding is still worth keeping.
-func (d *Decoder) nextText(b []byte, last bool) (lines []byte, count, used int) {
-	d.out = d.out[:0]
-	at := 0
-	for ; at < len(b) && len(d.out) < maxOut; d.next++ {
-		end := bytes.IndexByte(b[at:], '\n')
-		next := at + end + 1
-		if end < 0 {
-			if !last {
-				break
-			}
-			end, next = len(b)-at, len(b)
-		}
-		text := bytes.TrimSuffix(b[at:at+end], []byte{'\r'})
-		at = next
-		if len(text) == 0 {
-			continue
-		}
-		start := len(d.out)
-		d.out = append(d.out, `{"body":`...)
-		d.out = appendString(d.out, text)
-		d.out = append(d.out, '}')
-		if size := len(d.out) - start; size > d.maxRecord {
-			d.out = d.out[:start]
-			d.rejectLarge(d.next, size)
-			continue
-		}
-		d.out = append(d.out, '\n')
-		count++
-	}
-	return d.out, count, at
-}
-
-const hex = "0123456789abcdef"
-
-// appendString appends text as a JSON string.
-func appendString(out, text []byte) []byte {
-	out = append(out, '"')
-	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case c == '"' || c == '\\':
-			out = append(out, '\\', c)
-		case c == '\t':
-			out = append(out, '\\', 't')
-		case c == '\r':
-			out = append(out, '\\', 'r')
-		case c < ' ' || c == 0x7f:
-			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		case c < utf8.RuneSelf:
-			out = append(out, c)
-		default:
-			r, n := utf8.DecodeRune(text[i:])
-			out = utf8.AppendRune(out, r)
-			i += n
-			continue
-		}
-		i++
-	}
-	return append(out, '"')
 }

@@ -3,7 +3,6 @@ package distributor
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -12,23 +11,6 @@ import (
 
 	"github.com/sluicehq/sluice/internal/jsonscan"
 )
-
-func TestFormatOf(t *testing.T) {
-	for contentType, want := range map[string]Format{
-		"": Sniff, "application/x-www-form-urlencoded": Sniff,
-		"application/json": JSON, "Application/JSON; charset=utf-8": JSON,
-		"application/x-ndjson": NDJSON, "text/plain; charset=utf-8": Text,
-	} {
-		if got, err := FormatOf(contentType); err != nil || got != want {
-			t.Errorf("FormatOf(%q) = %v, %v; want %v", contentType, got, err, want)
-		}
-	}
-	for _, contentType := range []string{"image/png", "application/xml", "text/html", ";;"} {
-		if _, err := FormatOf(contentType); !errors.Is(err, ErrFormat) {
-			t.Errorf("FormatOf(%q) = %v, want ErrFormat", contentType, err)
-		}
-	}
-}
 
 // decoded is what a Decoder makes of a body.
 type decoded struct {
@@ -98,18 +80,59 @@ func TestDecode(t *testing.T) {
 		{"empty array", JSON, "[ ]", "", nil},
 		{"objects with a line each", JSON, "{\"a\":1}\n{\"b\":\n{\"c\":3}\n", `{"a":1}|{"c":3}`, []string{"2: invalid JSON"}},
 		{"objects side by side", JSON, `{"a":1}{"b":2}`, `{"a":1}|{"b":2}`, nil},
-		{"array with bad elements", JSON, `[{"a":1},7,{"b":2}]`, `{"a":1}|{"b":2}`, []string{"2: invalid JSON at byte 1: a record must be an object"}},
+		{"array with bad elements", JSON, `[{"a":1},7,{"b":2}]`, `{"a":1}|{"b":2}`, []string{"2: invalid JSON at byte 10: a record must be an object"}},
 		{"array that breaks off", JSON, `[{"a":1},{"b":`, `{"a":1}`, []string{"2: invalid JSON"}},
 		{"array that is not closed", JSON, `[{"a":1},`, `{"a":1}`, []string{"2: the array is not closed"}},
-		{"array without a comma", JSON, `[{"a":1} {"b":2}]`, `{"a":1}`, []string{"2: the array is broken after element 1"}},
-		{"text after the array", JSON, `[{"a":1}] x`, `{"a":1}`, []string{"2: unexpected text after the array"}},
+		{"array without a comma", JSON, `[{"a":1} {"b":2}]`, `{"a":1}|{"b":2}`, nil},
+		{"text after the array", JSON, `[{"a":1}] x`, `{"a":1}`, []string{"1: invalid JSON at byte 11: expected an object or an array"}},
 		{"array with a long record", JSON, `[{"a":1},{"a":"` + long + `"}]`, `{"a":1}`, []string{"2: record is 68 bytes"}},
-		{"empty JSON body", JSON, " \n", "", []string{"1: the body is empty"}},
+		{"empty JSON body", JSON, " \n", "", nil},
 		{"not JSON at all", JSON, "hello", "", []string{"1: invalid JSON at byte 1"}},
 
 		{"text", Text, "one\ntwo \"2\" \\ \t\r\n\nthree\x01", `{"body":"one"}|{"body":"two \"2\" \\ \t"}|{"body":"three\u0001"}`, nil},
 		{"text that is not UTF-8", Text, "caf\xe9\n", "{\"body\":\"caf\uFFFD\"}", nil},
 		{"text with a long line", Text, "a\n" + long + "\nb", `{"body":"a"}|{"body":"b"}`, []string{"2: record is 71 bytes"}},
+
+		{"text with a stack trace", Text, "a: b\n\tat x\n\nCaused by: c\r\nd", `{"body":"a: b\n\tat x\n\nCaused by: c"}|{"body":"d"}`, nil},
+		{"text that does not fit with its trace", Text, "one\n\tat " + long[20:] + "\n\tat x\n", `{"body":"one"}|{"body":"\tat ` + long[20:] + `"}|{"body":"\tat x"}`, nil},
+		{"text files behind one another", Text, "a\n\xef\xbb\xbfb\n", `{"body":"a"}|{"body":"b"}`, nil},
+		{"text of blank lines", Text, "\n \t\r\n\n", "", nil},
+
+		{"values of several lines", JSON, "{\"b\":2}\n{\n \"c\":3\n}", `{"b":2}|{"c":3}`, nil},
+		{"several arrays", JSON, "[{\"a\":1}]\n[\n {\"b\":2}\n]{\"c\":3}", `{"a":1}|{"b":2}|{"c":3}`, nil},
+		{"files of values behind one another", JSON, "{\"a\":1}\n\xef\xbb\xbf{\"b\":2}\n\xef\xbb\xbf[{\"c\":3}]", `{"a":1}|{"b":2}|{"c":3}`, nil},
+		{"values with commas between", JSON, "{\"a\":1},\n{\"b\":2},{\"c\":3}", `{"a":1}|{"b":2}|{"c":3}`, nil},
+		{"bytes of a value stay", JSON, `[{ "b":1.0, "a":"\u00e9\/" },{"b":1}]`, `{ "b":1.0, "a":"\u00e9\/" }|{"b":1}`, nil},
+		{"a broken line among values", JSON, "{\"a\":1}\n{\"b\":\"x}\n{\"c\":3}\n", `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 17: control character 0x0a"}},
+		{"a broken object of several lines", JSON, "{\n \"a\": x,\n \"b\": {\n  \"n\": 1\n }\n}\n{\"c\":3}", `{"c":3}`, []string{"1: invalid JSON at byte 9: expected a value"}},
+		{"an object that is not closed", JSON, "{\n \"a\": {\n  \"n\": 1\n }\n{\"c\":3}\n{\"d\":4}", `{"c":3}|{"d":4}`, []string{"1: invalid JSON at byte 23: expected ',' or '}'; 22 bytes up to the next line"}},
+		{"words among values", JSON, "hello\n{\"a\":1}\n7\nwords and words\n{\"b\":2} more", `{"a":1}|{"b":2}`,
+			[]string{"1: invalid JSON at byte 1: expected an object", "3: invalid JSON at byte 15: a record must be", "4: invalid JSON at byte 17", "5: invalid JSON at byte 41"}},
+		{"a broken element", JSON, `[{"a":1},{"b":x,"n":[{"i":1},{"i":2}]},{"c":3}]`, `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 15: expected a value"}},
+		{"broken elements of all kinds", JSON, `[{"a":1}, nope, {b:2}, {"c":3}, {"d":[1,2}, , {"e":5},]`, `{"a":1}|{"c":3}|{"e":5}`,
+			[]string{"2: invalid JSON at byte 11", "3: invalid JSON at byte 18", "5: invalid JSON at byte 42", "6: invalid JSON at byte 45: expected a value"}},
+		{"a deep broken element", JSON, "[" + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + `,{"c":3}]`, `{"c":3}`, []string{"1: invalid JSON at byte 258: nested more than 256 deep"}},
+		{"a broken element of several lines", JSON, "[\n  {\n    \"a\": oops,\n    \"n\": [\n      {\"i\": 1}\n    ]\n  },\n  {\"c\": 3}\n]", `{"c": 3}`, []string{"1: invalid JSON at byte 16"}},
+		{"a line break in a string", JSON, "[{\"a\":1},{\"m\":\"x\ny\"},{\"c\":3}]", `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 17: control character 0x0a"}},
+		{"a string that is not closed, in lines", JSON, "[\n{\"a\":1},\n{\"b\":\"x},\n{\"c\":3}\n]", `{"a":1}|{"c":3}`, []string{"2: invalid JSON at byte 21: control character 0x0a inside a string; 10 bytes up to the next line"}},
+		{"a string that is not closed", JSON, `[{"a":1},{"b":"x},{"c":3},{"d":4}]`, `{"a":1}`, []string{"2: invalid JSON at byte 21: expected ',' or '}'; the rest of the body, 25 bytes, was not read"}},
+		{"a bracket that is not closed", JSON, `[{"a":{"x":1},{"b":2}]{"c":3}`, `{"c":3}`, []string{"1: invalid JSON at byte 15: expected a key"}},
+		{"an element that is not UTF-8", JSON, "[{\"a\":\"\xff\"},{\"b\":2}]", `{"b":2}`, []string{"1: invalid UTF-8 at byte 8"}},
+		{"array that ends early", JSON, `[{"a":1}`, `{"a":1}`, []string{"2: the array is not closed"}},
+
+		{"ndjson files behind one another", NDJSON, "{\"a\":1}\n\xef\xbb\xbf{\"b\":2}\n\xef\xbb\xbf\n\xef\xbb\xbfx\n", `{"a":1}|{"b":2}`, []string{"4: invalid JSON at byte 1"}},
+
+		{"text that begins with a bracket", Sniff, "[2024-01-01 10:00:00] prod.INFO: one\n[info] started\n[1] x\n{x}\n[]x\n[{x}]\n[{\"a\":1}: y",
+			`{"body":"[2024-01-01 10:00:00] prod.INFO: one"}|{"body":"[info] started"}|{"body":"[1] x"}|{"body":"{x}"}|{"body":"[]x"}|{"body":"[{x}]"}|{"body":"[{\"a\":1}: y"}`, nil},
+		{"lines of JSON behind a banner", Sniff, "Starting v1.2\n\n{\"a\":1}\n{\"b\":2}\n", `{"body":"Starting v1.2"}|{"a":1}|{"b":2}`, nil},
+		{"a stack trace behind JSON", Sniff, "{\"a\":1}\nx.Error: y\n\tat a.b(C:1)\n{\"b\":2}\n\tat c.d(E:2)\n", `{"a":1}|{"body":"x.Error: y\n\tat a.b(C:1)"}|{"b":2}|{"body":"\tat c.d(E:2)"}`, nil},
+		{"an indented line of JSON behind text", Sniff, "x\n {\"a\":1}\n y\n", `{"body":"x"}|{"a":1}|{"body":" y"}`, nil},
+		{"a bad line among lines", Sniff, "{\"a\":\n{\"b\":2}\n{\"c\":\"\xff\"}\n{\"d\":4} x\n", "{\"body\":\"{\\\"a\\\":\"}|{\"b\":2}|{\"body\":\"{\\\"c\\\":\\\"\uFFFD\\\"}\"}|{\"body\":\"{\\\"d\\\":4} x\"}", nil},
+		{"values of several lines among text", Sniff, "x\n{\n \"a\":1\n}\n[\n {\"b\":2},\n 7\n]\ny", `{"body":"x"}|{"a":1}|{"b":2}|{"body":"y"}`, []string{"2: invalid JSON at byte 27"}},
+		{"an object that is never closed", Sniff, "{\n  \"a\": 1,\n{\"b\":2}\n{\"c\":3}", `{"body":"{\n  \"a\": 1,"}|{"b":2}|{"c":3}`, nil},
+		{"values that are no records", Sniff, "7\n\"x\"\nnull\n[1,2]\n[]\n", `{"body":"7"}|{"body":"\"x\""}|{"body":"null"}|{"body":"[1,2]"}`, nil},
+		{"a long record among lines", Sniff, "x\n{\"a\":\"" + long + "\"}\n{\"b\":2}\n", `{"body":"x"}|{"b":2}`, []string{"2: record is 68 bytes"}},
+		{"files of both kinds behind one another", Sniff, "x\n\xef\xbb\xbf{\"a\":1}\n\xef\xbb\xbfy\n", `{"body":"x"}|{"a":1}|{"body":"y"}`, nil},
 
 		{"sniffed JSON", Sniff, " [{\"a\":1}]", `{"a":1}`, nil},
 		{"sniffed NDJSON", Sniff, "{\"a\":1}\n{\"b\":2}\n", `{"a":1}|{"b":2}`, nil},
@@ -136,6 +159,52 @@ func TestDecode(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSplitLines: on demand, each line of text is a record by itself.
+func TestSplitLines(t *testing.T) {
+	for _, format := range []Format{Text, Sniff} {
+		d := NewDecoder(format, 100)
+		d.reset(format, 100, true)
+		lines, count, _ := d.Next([]byte("a\n\tat b\n\nCaused by: c\n"), true)
+		if want := "{\"body\":\"a\"}\n{\"body\":\"\\tat b\"}\n{\"body\":\"Caused by: c\"}\n"; count != 3 || string(lines) != want {
+			t.Errorf("format %d: %d records, %q, want %q", format, count, lines, want)
+		}
+	}
+}
+
+// TestHostileBodiesAreReadOnce: no body makes the decoder look at its bytes again and again. If one did, this would take many minutes.
+func TestHostileBodiesAreReadOnce(t *testing.T) {
+	for name, line := range map[string]string{
+		"objects that do not close":      "{\"a\":[" + strings.Repeat("1,\n", 3000),
+		"objects one within another":     "{\"a\":\n",
+		"elements that do not close":     "{\"a\":{\"b\":1},\n",
+		"elements in a line":             "{\"a\":{\"b\":1},",
+		"open strings":                   "{\"a\":\"\n",
+		"open strings in a line":         "{\"a\":\", ",
+		"brackets":                       "[[{\n",
+		"empty elements":                 ",",
+		"objects with commas":            "{\"a\":1},",
+		"frames":                         "\tat a(b:1)\n",
+		"blank lines":                    "x\n\n\n",
+		"many blank lines in an element": "{\"a\":x" + strings.Repeat("\n", 100_000),
+	} {
+		for _, format := range []Format{JSON, Sniff} {
+			for _, before := range []string{"", "[", "[{},", "{\"a\":"} {
+				body := []byte(before + strings.Repeat(line, 256<<10/len(line)+1))
+				d := NewDecoder(format, 1<<20)
+				records := 0
+				for used := 1; used > 0; body = body[used:] {
+					var n int
+					_, n, used = d.Next(body, true)
+					records += n
+				}
+				if records+d.Rejected == 0 || len(body) > 0 {
+					t.Errorf("%s behind %q, format %d: %d records, %d rejected, %d bytes not used", name, before, format, records, d.Rejected, len(body))
+				}
+			}
+		}
 	}
 }
 
@@ -191,12 +260,38 @@ func FuzzDecode(f *testing.F) {
 }
 
 func BenchmarkDecodeNDJSON(b *testing.B) {
-	body := []byte(strings.Repeat(`{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",`+
-		`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`+"\n", 500))
+	benchmarkDecode(b, NDJSON, strings.Repeat(benchmarkLine+"\n", 500))
+}
+
+// BenchmarkDecodeSniff is the same body without a type.
+func BenchmarkDecodeSniff(b *testing.B) {
+	benchmarkDecode(b, Sniff, strings.Repeat(benchmarkLine+"\n", 500))
+}
+
+func BenchmarkDecodeArray(b *testing.B) {
+	benchmarkDecode(b, JSON, "["+strings.Repeat(benchmarkLine+",", 499)+benchmarkLine+"]")
+}
+
+func BenchmarkDecodeText(b *testing.B) {
+	benchmarkDecode(b, Text, strings.Repeat("2026-11-23T14:26:03.123456789Z INFO checkout GET /api/v1/items/48213 took 83 ms, sent 2114 bytes to 10.1.7.33\n", 500))
+}
+
+const benchmarkLine = `{"timestamp":"2026-11-23T14:26:03.123456789Z","severity":"INFO","body":"GET /api/v1/items/48213 took 83 ms",` +
+	`"resource":{"service.name":"checkout"},"attributes":{"http.status":200,"emitter":"e-1","seq":481}}`
+
+func benchmarkDecode(b *testing.B, f Format, text string) {
+	body := []byte(text) // good records on single lines are not changed
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, count, _ := NewDecoder(NDJSON, 1<<20).Next(body, true); count != 500 {
-			b.Fatal(count)
+		d := NewDecoder(f, 1<<20)
+		rest, records := body, 0
+		for used := 1; used > 0; rest = rest[used:] {
+			var n int
+			_, n, used = d.Next(rest, true)
+			records += n
+		}
+		if records != 500 {
+			b.Fatal(records)
 		}
 	}
 }
@@ -218,7 +313,7 @@ func TestDecodeInBoundedMemory(t *testing.T) {
 				break
 			}
 		}
-		if records != 100_000 || format == JSON && (d.Errors[0] != Rejection{100_001, fmt.Sprintf("unexpected text after the array, at byte %d", len(body))}) {
+		if records != 100_000 || format == JSON && (d.Errors[0] != Rejection{1, fmt.Sprintf("invalid JSON at byte %d: expected an object or an array of objects", len(body))}) {
 			t.Errorf("format %d: %d records, errors %v", format, records, d.Errors)
 		}
 	}

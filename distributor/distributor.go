@@ -4,11 +4,13 @@
 //
 // Decoding ([Decoder]) is separate from storing, so that a new protocol only has to bring its own decoder.
 //
-// Memory is bounded: bodies are read and packed only while the total of Options.MaxInFlightBytes is not reached, and nothing
-// is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a time.
+// Memory is bounded: what a body takes, as it was sent, inflated, decoded and packed, is claimed of Options.MaxInFlightBytes
+// before it is taken, and nothing is inflated past Options.MaxBodyBytes. Of a body in lines only one piece exists unpacked at a
+// time. While memory is short, bodies that come slowly are given up for others; see memory.go.
 package distributor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"golang.org/x/text/transform"
 
 	"github.com/sluicehq/sluice"
 )
@@ -30,6 +32,7 @@ type Options struct {
 	MaxBatchRecords  int           // in one stored batch; zero means 4096
 	MaxInFlightBytes int           // of memory for all bodies being read or stored; zero means 80 MiB, and never below twice MaxBodyBytes
 	MaxPendingBytes  int           // of records waiting for a commit, packed where they are; zero means 32 MiB
+	SplitLines       bool          // each line of text is a record by itself; zero means that stack traces join the line before them
 	Hold             time.Duration // how long an overloaded request waits before it is pushed back; zero means 1s, negative means not at all
 }
 
@@ -82,7 +85,7 @@ type Distributor struct {
 
 	o      Options
 	intake *intake
-	memory *semaphore.Weighted
+	memory *memory
 	bodies sync.Pool // of *upload
 	n      counters
 }
@@ -107,7 +110,7 @@ func New(put Putter, o Options) (*Distributor, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Distributor{o: o, intake: newIntake(put, o), memory: semaphore.NewWeighted(int64(o.MaxInFlightBytes))}
+	d := &Distributor{o: o, intake: newIntake(put, o), memory: newMemory(o)}
 	d.intake.stored = func(b *sluice.Batch) {
 		if d.Stored != nil {
 			d.Stored(b)
@@ -136,11 +139,15 @@ type Result struct {
 // Take reads a body in one of the native formats and stores its records, all good ones or none. Size is the body's length, or -1
 // where unknown. Nothing is stored before the body's end has been read.
 //
-// The errors are [*TooLargeError], [*OverloadError], [ErrEncoding] and [*BodyError]. After one of them no record is stored, save that
-// after an OverloadError which wraps [queue.ErrUnavailable] some or all may be on disk nevertheless.
-func (d *Distributor) Take(ctx context.Context, f Format, encoding string, size int64, body io.Reader) (Result, error) {
+// What the first bytes show counts more than what m says: a body of gzip or zstd is inflated, and one in UTF-16 or UTF-32 with a
+// byte order mark is decoded, in any case.
+//
+// The errors are [*TooLargeError], [*WindowError], [*OverloadError], [ErrEncoding], [ErrCharset], [ErrBinary] and [*BodyError]. After
+// one of them no record is stored, save that after an OverloadError which wraps [queue.ErrUnavailable] some or all may be on disk
+// nevertheless.
+func (d *Distributor) Take(ctx context.Context, m Media, size int64, body io.Reader) (Result, error) {
 	d.n.requests.Add(1)
-	r, err := d.take(ctx, f, encoding, size, body)
+	r, err := d.take(ctx, m, size, body)
 	d.n.accepted.Add(int64(r.Accepted))
 	if r.Rejected > 0 {
 		d.n.rejected.Add(int64(r.Rejected))
@@ -156,19 +163,25 @@ func (d *Distributor) Take(ctx context.Context, f Format, encoding string, size 
 	return r, err
 }
 
-func (d *Distributor) take(ctx context.Context, f Format, encoding string, size int64, body io.Reader) (Result, error) {
+func (d *Distributor) take(ctx context.Context, m Media, size int64, body io.Reader) (Result, error) {
 	if size > int64(d.o.MaxBodyBytes) {
 		return Result{}, &TooLargeError{Limit: int64(d.o.MaxBodyBytes)}
 	}
 	u, ok := d.bodies.Get().(*upload)
 	if !ok {
 		u = &upload{d: d}
-		u.claim.d = d
+		u.claim.m = d.memory
 		u.unit.o, u.unit.claim = &d.o, &u.claim
 	}
 	defer u.free()
-	u.decoder.reset(f, d.o.MaxRecordBytes)
-	if err := u.read(ctx, encoding, size, body); err != nil {
+	separate := d.o.SplitLines
+	if m.Multiline != nil {
+		separate = !*m.Multiline
+	}
+	u.claim.body, _ = body.(Interrupter)
+	u.decoder.reset(m.Format, d.o.MaxRecordBytes, separate)
+	u.decoder.ctx, u.decoder.claim = ctx, &u.claim
+	if err := u.read(ctx, m, size, body); err != nil {
 		return Result{}, err
 	}
 	r := Result{Rejected: u.decoder.Rejected, TooLarge: u.decoder.TooLarge, Errors: u.decoder.Errors}
@@ -190,72 +203,114 @@ type upload struct {
 	window  window
 	decoder Decoder
 	unit    unit
-	out     int // bytes of decoder.out that are claimed
 }
 
 func (u *upload) free() {
-	u.out = 0
 	u.window.free()
 	u.unit.free()
 	u.claim.end()
 	if cap(u.decoder.out) > 2*maxOut {
 		u.decoder.out = nil
 	}
+	u.decoder.ctx = nil
 	u.d.bodies.Put(u)
 }
 
 // read reads a body to its end, and decodes and packs it meanwhile.
 //
-// A compressed body is read to its end before it is inflated, so that a slow sender holds up nobody who waits to inflate.
-func (u *upload) read(ctx context.Context, encoding string, size int64, body io.Reader) error {
+// A compressed body is read to its end before it is inflated, so that a slow sender holds up nobody who waits to inflate. So is
+// each layer of a body that is compressed more than once.
+func (u *upload) read(ctx context.Context, m Media, size int64, body io.Reader) error {
 	limit := int64(u.d.o.MaxBodyBytes)
 	u.window = window{claim: &u.claim, limit: limit, left: max(size, -1)}
-	switch encoding {
-	case "", "identity":
-		return u.decode(ctx, body)
-	case "gzip", "x-gzip", "zstd":
-	default:
-		return fmt.Errorf("%w (not %q)", ErrEncoding, encoding)
-	}
-	if err := u.window.readAll(ctx, body); err != nil {
+	var packed window    // the layer that is being inflated
+	release := func() {} // gives back what is needed for that
+	defer func() { release() }()
+	inflating := ""
+	failed := func(err error) error {
+		if bad, ok := errors.AsType[*BodyError](err); ok && inflating != "" {
+			return &BodyError{inflateError(inflating, bad.Err)}
+		}
 		return err
 	}
-	compressed := u.window
-	packed := compressed.bytes()
-	if compressed.buf != nil {
-		defer func() {
-			u.claim.shrink(len(compressed.buf.b))
-			compressed.free()
-		}()
-	}
-	r, done, err := inflater(ctx, encoding, packed)
-	u.window = window{claim: &u.claim, limit: limit, left: -1, inflated: true}
-	if err != nil {
-		return &BodyError{err}
-	}
-	defer done()
-	err = u.decode(ctx, r)
-	if bad, ok := errors.AsType[*BodyError](err); ok {
-		err = &BodyError{inflateError(encoding, bad.Err)}
-	}
-	return err
-}
-
-// decode reads what is not compressed, or not any more.
-func (u *upload) decode(ctx context.Context, body io.Reader) error {
-	for {
+	for layer := 0; ; layer++ {
 		last, err := u.window.fill(ctx, body)
+		if err != nil {
+			return failed(err)
+		}
+		coding := codingOf(u.window.bytes())
+		if n := len(m.Codings) - 1 - layer; n >= 0 {
+			coding = m.Codings[n]
+		}
+		if coding == "" {
+			return failed(u.decodeText(ctx, m, body, last))
+		}
+		if layer == maxCodings {
+			return fmt.Errorf("%w: more than %d one within another", ErrEncoding, maxCodings)
+		}
+		if !last {
+			if err := u.window.readAll(ctx, body); err != nil {
+				return failed(err)
+			}
+		}
+		release()
+		packed, inflating = u.window, coding
+		u.window = window{claim: &u.claim, limit: limit, left: -1, inflated: true}
+		r, done, err := inflater(ctx, &u.claim, coding, packed.bytes())
+		release = func() {
+			if done != nil {
+				done()
+			}
+			if packed.buf != nil {
+				u.claim.shrink(len(packed.buf.b))
+				packed.free()
+			}
+			release = func() {}
+		}
 		if err != nil {
 			return err
 		}
+		body = r
+	}
+}
+
+// decodeText decodes a body that is not compressed, or not any more, and whose first piece is in the window. What is not UTF-8 is
+// made so first.
+func (u *upload) decodeText(ctx context.Context, m Media, body io.Reader, last bool) error {
+	charset, err := m.charsetOf(u.window.bytes())
+	if err != nil || charset == nil {
+		if err == nil {
+			err = u.decode(ctx, body, last)
+		}
+		return err
+	}
+	first := u.window
+	if first.buf != nil {
+		defer func() {
+			u.claim.shrink(len(first.buf.b))
+			first.free()
+		}()
+	}
+	all := io.Reader(bytes.NewReader(first.bytes()))
+	if !last {
+		all = io.MultiReader(all, body)
+	}
+	u.window = window{claim: &u.claim, limit: first.limit, left: -1, inflated: first.inflated}
+	body = transform.NewReader(all, charset.NewDecoder())
+	if last, err = u.window.fill(ctx, body); err != nil {
+		return err
+	}
+	return u.decode(ctx, body, last)
+}
+
+// decode decodes a body whose first piece is in the window, which may be the last.
+func (u *upload) decode(ctx context.Context, body io.Reader, last bool) error {
+	for {
 		for {
 			lines, count, used := u.decoder.Next(u.window.bytes(), last)
 			u.window.from += used
-			if n := cap(u.decoder.out); len(u.decoder.out) > 0 && n > u.out {
-				if err := u.claim.grow(ctx, n-u.out); err != nil {
-					return err
-				}
-				u.out = n
+			if err := u.decoder.noRoom; err != nil {
+				return err
 			}
 			if count > 0 {
 				small := last && u.unit.count == 0 && len(lines) <= rawBytes && u.window.from == u.window.to
@@ -269,6 +324,10 @@ func (u *upload) decode(ctx context.Context, body io.Reader) error {
 		}
 		if last {
 			break
+		}
+		var err error
+		if last, err = u.window.fill(ctx, body); err != nil {
+			return err
 		}
 	}
 	if len(u.unit.buffers) > 0 && u.window.buf != nil { // everything is packed, and the wait for the disk may be long

@@ -294,14 +294,21 @@ func (b *batcher) sharedBatch() *sluice.Batch {
 	return sluice.NewPackedBatch(b.pieces[pieces:], b.count, b.size, b.now)
 }
 
-// keepBytes is how much memory for lines a batcher keeps from commit to commit, twice.
-const keepBytes = 1 << 20
+// keepBytes is how much memory for lines a batcher keeps from commit to commit, twice; keepBatches the number of batches that it
+// keeps room for.
+const (
+	keepBytes   = 1 << 20
+	keepBatches = 4096
+)
 
 func (b *batcher) free() {
 	clear(b.batches)
 	clear(b.units)
 	clear(b.pieces)
 	b.batches, b.units, b.pieces, b.lots = b.batches[:0], b.units[:0], b.pieces[:0], b.lots[:0]
+	if cap(b.batches) > keepBatches || cap(b.pieces) > keepBatches {
+		b.batches, b.pieces, b.lots = nil, nil, nil
+	}
 	if b.raw, b.packed = b.raw[:0], b.packed[:0]; cap(b.raw) > keepBytes || cap(b.packed) > keepBytes {
 		b.raw, b.packed = nil, nil
 	}

@@ -52,7 +52,9 @@ func (u *unit) add(ctx context.Context, lines []byte, count int, keep bool) erro
 		now, n := lines, count
 		if p.size+len(lines) > u.o.MaxBatchBytes || p.count+count > u.o.MaxBatchRecords {
 			if now, n = prefix(lines, u.o.MaxBatchBytes-p.size, u.o.MaxBatchRecords-p.count, p.count == 0); n == 0 {
-				u.parts = append(u.parts, part{from: len(u.pieces), to: len(u.pieces)})
+				if err := u.newPart(ctx); err != nil {
+					return err
+				}
 				continue
 			}
 		}
@@ -67,9 +69,34 @@ func (u *unit) add(ctx context.Context, lines []byte, count int, keep bool) erro
 		u.count += n
 		u.size += len(now)
 		if lines, count = lines[len(now):], count-n; len(lines) > 0 {
-			u.parts = append(u.parts, part{from: len(u.pieces), to: len(u.pieces)})
+			if err := u.newPart(ctx); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+const (
+	// partBytes is about what a part takes beside its records: itself, its place among pieces, and the batch that is made
+	// of it, which the queue also keeps a note of while it stores it.
+	partBytes = 512
+
+	// partsAtOnce is how many parts are claimed at once. The first of them are free: few bodies have more.
+	partsAtOnce = 64
+
+	// keepParts is how many parts, pieces or buffers a unit keeps room for when it is used again.
+	keepParts = 4 * partsAtOnce
+)
+
+// newPart begins another part.
+func (u *unit) newPart(ctx context.Context) error {
+	if n := len(u.parts); n > 0 && n%partsAtOnce == 0 {
+		if err := u.claim.grow(ctx, partsAtOnce*partBytes); err != nil {
+			return err
+		}
+	}
+	u.parts = append(u.parts, part{from: len(u.pieces), to: len(u.pieces)})
 	return nil
 }
 
@@ -124,5 +151,8 @@ func (u *unit) free() {
 	clear(u.buffers)
 	clear(u.pieces)
 	clear(u.parts)
+	if cap(u.parts) > keepParts || cap(u.pieces) > keepParts || cap(u.buffers) > keepParts {
+		u.parts, u.pieces, u.buffers = nil, nil, nil
+	}
 	*u = unit{o: u.o, claim: u.claim, parts: u.parts[:0], pieces: u.pieces[:0], buffers: u.buffers[:0]}
 }

@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	sluice "github.com/sluicehq/sluice"
 )
@@ -357,6 +361,80 @@ func TestReplayPassesLinesOnAsTheyCome(t *testing.T) {
 		run.Wait() // although nobody writes and nobody closes
 		out.Close()
 	})
+}
+
+// TestReplayJoinsStackTraces: also where the trace comes in pieces, and not with what comes later, or is JSON.
+func TestReplayJoinsStackTraces(t *testing.T) {
+	for _, split := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			in, out := io.Pipe()
+			r, err := NewReplay(in, ReplayOptions{SplitLines: split})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := &answers{list: []answer{accept}}
+			p := poolOf(t, h, PoolOptions{Replay: r})
+			var run sync.WaitGroup
+			run.Go(func() {
+				if err := p.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			for _, text := range []string{"failed\n", "\tat a.b(C:1)\n\nCaused", " by: d\n", "{\"a\":1}\n{\"a\":2}\nx\n", "\tat e.f(G:2)\n"} {
+				io.WriteString(out, text)
+				time.Sleep(joinWait / 2)
+			}
+			time.Sleep(2 * joinWait)
+			io.WriteString(out, "\tat too.late(H:3)\n\xef\xbb\xbfend")
+			out.Close()
+			run.Wait()
+			want := []string{`{"body":"failed\n\tat a.b(C:1)\n\nCaused by: d"}`, `{"a":1}`, `{"a":2}`, `{"body":"x\n\tat e.f(G:2)"}`, `{"body":"\tat too.late(H:3)"}`, `{"body":"end"}`}
+			if split {
+				want = []string{`{"body":"failed"}`, `{"body":"\tat a.b(C:1)"}`, `{"body":"Caused by: d"}`, `{"a":1}`, `{"a":2}`, `{"body":"x"}`, `{"body":"\tat e.f(G:2)"}`,
+					`{"body":"\tat too.late(H:3)"}`, `{"body":"end"}`}
+			}
+			got := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(bytes.Join(h.bodies, nil)), `\u000a`, `\n`)), "\n")
+			if !slices.Equal(got, want) {
+				t.Errorf("split %v: sent\n%s\nwant\n%s", split, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+// TestReplayLooksAtTheBytes, not at the name.
+func TestReplayLooksAtTheBytes(t *testing.T) {
+	pack := func(text string) string {
+		var out bytes.Buffer
+		z := gzip.NewWriter(&out)
+		z.Write([]byte(text))
+		z.Close()
+		return out.String()
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	utf16 := "\xff\xfea\x00\n\x00\xe9\x00\n\x00"
+	for name, input := range map[string]string{
+		"text": "a\né\n", "a mark": "\xef\xbb\xbfa\n\xef\xbb\xbfé", "gzip": pack("a\né\n"), "gzip in gzip": pack(pack("a\né\n")), "UTF-16": utf16,
+		"UTF-16 in gzip": pack(utf16), "UTF-16, big endian": "\xfe\xff\x00a\x00\n\x00\xe9", "zstd": string(z.EncodeAll([]byte("a\né\n"), nil)),
+	} {
+		r, err := NewReplay(strings.NewReader(input), ReplayOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &answers{list: []answer{accept}}
+		if err := poolOf(t, h, PoolOptions{Replay: r}).Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := string(bytes.Join(h.bodies, nil)); got != "{\"body\":\"a\"}\n{\"body\":\"é\"}\n" {
+			t.Errorf("%s: sent %q", name, got)
+		}
+	}
+	r, _ := NewReplay(strings.NewReader(pack("hello")[:12]), ReplayOptions{})
+	if err := poolOf(t, &answers{list: []answer{accept}}, PoolOptions{Replay: r}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "read log") {
+		t.Errorf("a broken file: %v, want an error", err)
+	}
 }
 
 func TestReplayReportsABrokenFile(t *testing.T) {

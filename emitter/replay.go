@@ -9,43 +9,56 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/sluicehq/sluice/internal/multiline"
 )
 
 // ReplayOptions says how lines of text become records.
 type ReplayOptions struct {
-	Track   bool // give each record the emitter's ID and a sequence number, so that it can be verified
-	MaxLine int  // bytes; longer lines are skipped and counted. Zero means 1 MiB less 4 KiB, at least 1
+	Track      bool // give each record the emitter's ID and a sequence number, so that it can be verified
+	MaxLine    int  // bytes; longer lines are skipped and counted. Zero means 1 MiB less 4 KiB, at least 1
+	SplitLines bool // each line is a record by itself; zero means that the lines of a stack trace join the line before them
 }
 
-// Replay reads records from a log file, one line each.
+// Replay reads records from a log file, one line each; a stack trace and the line before it are one record, as package multiline
+// says.
 //
 // A line that is a JSON object is sent as it is. Any other line becomes {"body": line}; bytes that are not UTF-8 become
-// U+FFFD. Empty lines are left out.
+// U+FFFD. Empty lines are left out. Gzip and zstd are inflated, and UTF-16 with a byte order mark is decoded, whatever the name of
+// the file.
 //
 // With Track, the two attributes are put in front of a JSON object's own fields. An object that may have attributes of its
 // own (the text "attributes" or an escaped letter occurs in it) would hide them: it becomes the body of a new record, as
 // text, like a plain line.
 //
-// Several emitters of a pool may share a Replay; each line goes to one of them. Lines are passed on as soon as they are
-// there, so a pipe that somebody types into works too.
+// Several emitters of a pool may share a Replay; each record goes to one of them. Lines are passed on as they come, so a pipe works
+// too: the last line waits for joinWait, in case that its stack trace follows.
 type Replay struct {
 	o       ReplayOptions
 	in      *bufio.Reader
 	close   func() error
 	skipped atomic.Int64
 
-	chunks chan [][]byte // of lines; closed at the end of the input
+	chunks chan [][]byte // of records' lines; closed at the end of the input
 	failed error         // why the input ended, if not by its end; valid once chunks is closed
 	turn   chan struct{} // holds a token while somebody takes; guards left
-	left   [][]byte      // lines of a chunk that nobody took yet
+	left   [][]byte      // records of a chunk that nobody took yet
 }
+
+// joinWait is how long the last line that was read waits for lines that continue it. Programs write a stack trace at once, but
+// pipes and disks may split it.
+const joinWait = 200 * time.Millisecond
 
 // chunkLines is the most lines that are read ahead in one step; chunkBytes the most of their bytes.
 const (
@@ -109,34 +122,149 @@ func (r *Replay) Skipped() int64 { return r.skipped.Load() }
 // read passes the input on, chunk by chunk, until it ends or ctx does.
 func (r *Replay) read(ctx context.Context) {
 	defer close(r.chunks)
-	var chunk [][]byte
-	size := 0
+	lines := make(chan [][]byte)
+	var scanning sync.WaitGroup
+	defer scanning.Wait()
+	scanning.Go(func() {
+		defer close(lines)
+		r.failed = r.scan(ctx, lines)
+	})
+	records := joiner{split: r.o.SplitLines, max: r.o.MaxLine}
+	hold := time.NewTimer(joinWait)
+	defer hold.Stop()
 	for {
-		line, err := r.line()
-		if len(line) > 0 {
-			chunk = append(chunk, line)
-			size += len(line)
+		var held <-chan time.Time
+		if records.last != nil {
+			hold.Reset(joinWait)
+			held = hold.C
 		}
-		waiting := len(chunk) > 0 && !r.ready()
-		if len(chunk) >= chunkLines || size >= chunkBytes || waiting || err != nil && len(chunk) > 0 {
+		more := true
+		var chunk [][]byte
+		select {
+		case <-ctx.Done():
+			return
+		case <-held:
+			chunk = records.end(nil)
+		case chunk, more = <-lines:
+			if chunk = records.join(chunk); !more {
+				chunk = records.end(chunk)
+			}
+		}
+		if len(chunk) > 0 {
 			select {
 			case r.chunks <- chunk:
 			case <-ctx.Done():
 				return
 			}
-			chunk, size = nil, 0
 		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			r.failed = fmt.Errorf("read log: %w", err)
-			return
-		}
-		if ctx.Err() != nil {
+		if !more {
 			return
 		}
 	}
+}
+
+// joiner joins lines to records. Empty lines are none.
+type joiner struct {
+	multiline.Joiner
+	split bool
+	max   int    // bytes of a record
+	last  []byte // the record that may go on; nil if there is none
+	blank int    // empty lines since
+}
+
+// join returns the records that are complete with lines.
+func (j *joiner) join(lines [][]byte) [][]byte {
+	records := make([][]byte, 0, len(lines)+1)
+	for _, line := range lines {
+		switch {
+		case len(line) == 0:
+			j.blank++
+			continue
+		case j.split || isObject(line):
+			records = append(j.end(records), line)
+		case j.last != nil && len(j.last)+j.blank+1+len(line) <= j.max && j.Continues(line, j.blank):
+			for range j.blank + 1 {
+				j.last = append(j.last, '\n')
+			}
+			j.last = append(j.last, line...)
+		default:
+			records = j.end(records)
+			j.Start(line)
+			j.last = slices.Clip(line) // Start keeps it, so what is joined goes elsewhere
+		}
+		j.blank = 0
+	}
+	return records
+}
+
+// end adds the record that might have gone on.
+func (j *joiner) end(records [][]byte) [][]byte {
+	if j.last != nil {
+		records = append(records, j.last)
+		j.last = nil
+	}
+	return records
+}
+
+// scan passes the lines of the input on, chunk by chunk, until it ends or ctx does. The error is why it ended too early.
+func (r *Replay) scan(ctx context.Context, lines chan<- [][]byte) error {
+	var err error
+	if r.in, err = decoded(r.in, 0); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	var chunk [][]byte
+	size := 0
+	for {
+		line, err := r.line()
+		chunk = append(chunk, line)
+		size += len(line)
+		if len(chunk) >= chunkLines || size >= chunkBytes || !r.ready() || err != nil {
+			select {
+			case lines <- chunk:
+			case <-ctx.Done():
+				return nil
+			}
+			chunk, size = nil, 0
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// maxLayers is how often an input may be compressed; some files inflate to themselves.
+const maxLayers = 3
+
+// decoded inflates and decodes an input whose first bytes show that it is compressed or in UTF-16. It waits for its first byte, and
+// for more only where that one can't be text.
+func decoded(in *bufio.Reader, layer int) (*bufio.Reader, error) {
+	first, err := in.Peek(1)
+	if err != nil || first[0] != 0x1f && first[0] != 0x28 && first[0] < 0xfe {
+		return in, nil // line says what is wrong
+	}
+	head, _ := in.Peek(4)
+	var r io.Reader
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}) && layer < maxLayers:
+		r, err = gzip.NewReader(in)
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}) && layer < maxLayers:
+		r, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		r = unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Reader(in)
+		return bufio.NewReaderSize(r, 64<<10), nil
+	default:
+		return in, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decoded(bufio.NewReaderSize(r, 64<<10), layer+1)
 }
 
 // ready is whether another line can be had without waiting.
@@ -145,7 +273,10 @@ func (r *Replay) ready() bool {
 	return bytes.IndexByte(b, '\n') >= 0
 }
 
-// line reads one line without its end. It is empty for lines that are skipped.
+// byteOrderMark is what some programs write before UTF-8, once for each file.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// line reads one line without its end. It is empty for lines that are skipped, or hold nothing but space.
 func (r *Replay) line() ([]byte, error) {
 	var line []byte
 	long := false
@@ -157,7 +288,7 @@ func (r *Replay) line() ([]byte, error) {
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
-		line = bytes.TrimRight(line, "\r\n")
+		line = bytes.TrimPrefix(bytes.TrimRight(line, "\r\n"), byteOrderMark)
 		if long || len(line) > r.o.MaxLine {
 			r.skipped.Add(1)
 			line = nil
@@ -220,10 +351,16 @@ func (r *Replay) more(ctx context.Context, wait bool) error {
 	}
 }
 
+// isObject says whether a line is a JSON object that a distributor takes.
+func isObject(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	return len(line) > 0 && line[0] == '{' && utf8.Valid(line) && json.Valid(line)
+}
+
 // record appends the record that a line becomes.
 func (r *Replay) record(dst, line []byte, emitter string, seq uint64) []byte {
 	object := bytes.TrimSpace(line)
-	isObject := object[0] == '{' && json.Valid(object)
+	isObject := isObject(object)
 	if isObject && !r.o.Track {
 		return append(append(dst, object...), '\n')
 	}

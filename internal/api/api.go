@@ -3,11 +3,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -203,7 +205,7 @@ func (s *Server) stopping(w http.ResponseWriter) bool {
 		return false
 	}
 	w.Header().Set("Connection", "close")
-	pushBack(w, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
+	pushBackFor(w, queue.ErrClosed, remote.Error{Message: "the process is stopping", Hint: "send it again, to this address once it is back"})
 	return true
 }
 
@@ -248,10 +250,13 @@ func (s *Server) untilStop(ctx context.Context) (context.Context, context.Cancel
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)                                  // a reason may say ">="
+	e.Encode(v)                                             // what is answered here always encodes
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len())) // so that the answer is complete while a body is still read on
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false) // a reason may say ">="
-	e.Encode(v)            // fails only when nobody reads any more
+	w.Write(b.Bytes()) // fails only when nobody reads any more
 }
 
 // fail answers with an error. It may repeat what the client sent, so it is cut and made safe to print.
@@ -293,7 +298,7 @@ func failFor(w http.ResponseWriter, err error) {
 		body.Hint = "drop it; the log says where a copy of the damaged bytes is"
 		fail(w, status, body)
 	case http.StatusServiceUnavailable:
-		pushBack(w, body)
+		pushBackFor(w, err, body)
 	default:
 		fail(w, status, body)
 	}
@@ -304,11 +309,28 @@ func isOverload(err error) bool {
 	return ok
 }
 
-// retryAfter is what a client that was pushed back should wait, in seconds.
-const retryAfter = 1
+// retryAfter is how many seconds a client should wait that was pushed back because of err. It is drawn from a range, so that
+// clients which were pushed back together do not come back together.
+func retryAfter(err error, draw func(n int) int) int {
+	least, most := 1, 2 // a moment's overload
+	full, isFull := errors.AsType[*queue.FullError](err)
+	switch {
+	case isFull && full.Limit == "min_free_bytes": // somebody has to make room on the disk
+		least, most = 15, 30
+	case isFull: // analyzers make room, batch by batch
+		least, most = 4, 8
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed): // the queue tries again each second; a restart takes a few
+		least, most = 2, 5
+	}
+	return least + draw(most-least+1)
+}
 
-func pushBack(w http.ResponseWriter, body remote.Error) {
-	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+// pushBack asks a client to come again in a moment.
+func pushBack(w http.ResponseWriter, body remote.Error) { pushBackFor(w, nil, body) }
+
+// pushBackFor asks a client to come again when what err says may be over.
+func pushBackFor(w http.ResponseWriter, err error, body remote.Error) {
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err, rand.IntN)))
 	fail(w, http.StatusServiceUnavailable, body)
 }
 

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +152,64 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestHowABodyIsDescribed: by headers in any case and form, by its bytes, and by the query.
+func TestHowABodyIsDescribed(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write([]byte("{\"a\":1}\n{\"b\":2}\n"))
+	z.Close()
+	gz := packed.String()
+	packed.Reset()
+	d := zlib.NewWriter(&packed)
+	d.Write([]byte("{\"a\":1}\n{\"b\":2}\n"))
+	d.Close()
+	zl := packed.String() // which nothing but the header tells
+	trace := "x\n\tat y\nz\n"
+	tests := []struct {
+		name, query, contentType string
+		encodings                []string
+		body                     string
+		status                   int
+		want                     string // in the answer
+	}{
+		{"gzip in capitals", "", "application/x-ndjson", []string{"GZIP"}, gz, 200, `{"accepted":2,"rejected":0`},
+		{"gzip and identity", "", "application/x-ndjson", []string{"gzip, identity"}, gz, 200, `{"accepted":2,"rejected":0`},
+		{"two headers", "", "application/x-ndjson", []string{"identity", "Deflate"}, zl, 200, `{"accepted":2,"rejected":0`},
+		{"an empty header", "", "application/x-ndjson", []string{""}, "{}\n", 200, `{"accepted":1,"rejected":0`},
+		{"gzip without a header", "", "", nil, gz, 200, `{"accepted":2,"rejected":0`},
+		{"an unknown coding", "", "", []string{"gzip, br"}, gz, 415, `unsupported content encoding \"br\": send gzip, zstd, deflate or identity`},
+		{"an unknown charset", "", "text/plain; charset=klingon", nil, "x", 415, `unsupported charset`},
+		{"binary", "", "text/plain", nil, "\xfd7zXZ\x00", 415, `send gzip or zstd`},
+		{"a trace", "", "text/plain", nil, trace, 200, `{"accepted":2,`},
+		{"a trace as lines", "?multiline=false", "text/plain", nil, trace, 200, `{"accepted":3,`},
+		{"a trace on demand", "?multiline=true", "", nil, trace, 200, `{"accepted":2,`},
+		{"a wrong query", "?multiline=perhaps", "", nil, trace, 400, `multiline is \"perhaps\", must be true or false`},
+		{"a large window", "", "application/json", []string{"zstd"}, "\x28\xb5\x2f\xfd\x00\x88\x01\x00\x00", 413, `"limit":{"zstd_window_bytes":8388608}`},
+	}
+	url, _, _ := start(t, distributor.Options{})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/records"+tt.query, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.contentType != "" {
+				req.Header.Set("Content-Type", tt.contentType)
+			}
+			req.Header["Content-Encoding"] = tt.encodings
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != tt.status || !strings.Contains(string(text), tt.want) {
+				t.Errorf("%d %s, %v; want %d with %s", resp.StatusCode, text, err, tt.status, tt.want)
+			}
+		})
+	}
+}
+
 func TestFullQueueIsPushBack(t *testing.T) {
 	url, _, _ := start(t, distributor.Options{Hold: -1})
 	line := `{"a":"` + strings.Repeat("x", 300<<10) + "\"}\n"
@@ -157,7 +219,7 @@ func TestFullQueueIsPushBack(t *testing.T) {
 		}
 	}
 	status, body, header := call(t, "POST", url+"/v1/records", "application/x-ndjson", line)
-	if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(body, `"limit":{"max_bytes":1048576}`) {
+	if status != 503 || !slices.Contains([]string{"4", "5", "6", "7", "8"}, header.Get("Retry-After")) || !strings.Contains(body, `"limit":{"max_bytes":1048576}`) {
 		t.Errorf("%d %s, Retry-After %q; want 503 that names max_bytes", status, body, header.Get("Retry-After"))
 	}
 }

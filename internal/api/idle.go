@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // IdleLimit closes the connections that have been silent longest when there are more of them than Max, so that ten
@@ -21,7 +22,8 @@ type IdleLimit struct {
 // connection, because its state changes twice with each request.
 type tracked struct {
 	conn       net.Conn
-	prev, next *tracked // nil while it is busy
+	since      time.Time // when it became silent
+	prev, next *tracked  // nil while it is busy
 }
 
 // ConnState is for http.Server.ConnState.
@@ -61,10 +63,28 @@ func (l *IdleLimit) track(c net.Conn) *tracked {
 	return t
 }
 
+// leastSilence is how long a connection must have been silent to be closed for another: a new one may be about to speak.
+const leastSilence = time.Second
+
+// CloseOldest closes the connection that has been silent longest, and says whether there was one.
+func (l *IdleLimit) CloseOldest(now time.Time) bool {
+	l.mu.Lock()
+	oldest := l.silent.next
+	if l.n == 0 || now.Sub(oldest.since) < leastSilence {
+		l.mu.Unlock()
+		return false
+	}
+	l.unlink(oldest)
+	l.mu.Unlock()
+	oldest.conn.Close()
+	return true
+}
+
 // link puts a connection at the end of the list.
 func (l *IdleLimit) link(t *tracked) {
 	t.prev, t.next = l.silent.prev, &l.silent
 	t.prev.next, l.silent.prev = t, t
+	t.since = time.Now()
 	l.n++
 }
 

@@ -190,7 +190,7 @@ func TestAClientThatHungUpIsSeenAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			c, err := Listener{ln.(*net.TCPListener)}.Accept()
+			c, err := (&Listener{TCPListener: ln.(*net.TCPListener)}).Accept()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,27 +2,120 @@ package api
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// Listener accepts connections whose read deadlines cost little to set.
+// Listener accepts connections whose deadlines cost little, and no more of them than the process has room for.
 //
 // With timeouts for headers, bodies and silence, net/http sets the read deadline of a connection eight times for each
 // request, and each time changes a timer of the runtime. None of them ever passes on a connection that works. A
 // connection of this listener only remembers a deadline that is later than the one in force, and when that one passes
-// sets what is left.
-type Listener struct{ *net.TCPListener }
+// sets what is left. A client that does not read what is written to it is hung up on, whatever the handler.
+//
+// A connection beyond Max takes the place of the one that has been silent longest, or is answered 503 at once: where the
+// process has no file handle left, clients would wait for an answer that does not come.
+type Listener struct {
+	*net.TCPListener
+	Max  int          // open connections; zero means no limit
+	Idle *IdleLimit   // knows the silent ones; nil where none is to be closed
+	Log  *slog.Logger // nil for none
 
-// Accept waits for the next connection.
-func (l Listener) Accept() (net.Conn, error) {
-	c, err := l.TCPListener.AcceptTCP()
-	if err != nil {
-		return nil, err
+	open    atomic.Int64
+	full    sync.Once // it is said once
+	turning sync.WaitGroup
+	slots   chan struct{} // taken by those
+}
+
+// Accept waits for the next connection. It must not be called twice at once.
+func (l *Listener) Accept() (net.Conn, error) {
+	if l.slots == nil {
+		l.slots = make(chan struct{}, maxTurning)
 	}
-	return &conn{TCPConn: c}, nil
+	for {
+		c, err := l.TCPListener.AcceptTCP()
+		if err != nil {
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				l.say("no file handle is left for another connection", "open_connections", l.open.Load(), "error", err)
+				if l.Idle != nil && l.Idle.CloseOldest(time.Now()) {
+					continue
+				}
+			}
+			return nil, err // net/http tries again
+		}
+		if l.Max > 0 && l.open.Load() >= int64(l.Max) && (l.Idle == nil || !l.Idle.CloseOldest(time.Now())) {
+			l.say("too many connections: others are turned away", "max_connections", l.Max)
+			select {
+			case l.slots <- struct{}{}:
+				l.turning.Go(func() {
+					defer func() { <-l.slots }()
+					turnAway(c, turnTime)
+				})
+			default:
+				turnAway(c, turnHurry)
+			}
+			continue
+		}
+		l.open.Add(1)
+		return &conn{TCPConn: c, closed: func() { l.open.Add(-1) }}, nil
+	}
+}
+
+// Close stops listening, and waits for those that are being turned away.
+func (l *Listener) Close() error {
+	err := l.TCPListener.Close()
+	l.turning.Wait()
+	return err
+}
+
+func (l *Listener) say(message string, args ...any) {
+	l.full.Do(func() {
+		if l.Log != nil {
+			l.Log.Warn(message, append(args, "hint", "raise the limit of open files (ulimit -n), or send over fewer connections")...)
+		}
+	})
+}
+
+const (
+	maxTurning = 8                    // connections that are turned away with patience at once
+	turnTime   = time.Second          // for one of these
+	turnHurry  = 2 * time.Millisecond // for others, which hold up those behind them: for what has been sent already
+)
+
+// turnedAway is the answer to a connection that there is no room for.
+var turnedAway = func() []byte {
+	body := `{"error":"too many connections","hint":"send over fewer connections, or raise the server's limit of open files"}` + "\n"
+	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}()
+
+// turnAway answers before the request is read, and then reads some of it, since an answer to a client that still sends is
+// lost when the connection is closed.
+func turnAway(c *net.TCPConn, most time.Duration) {
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(most))
+	if _, err := c.Write(turnedAway); err == nil && c.CloseWrite() == nil {
+		io.Copy(io.Discard, c)
+	}
+}
+
+// What is always open besides connections, and how many connections are of use at most: each takes some 20 KB.
+const (
+	ownFiles       = 32
+	mostConnection = 10_000
+)
+
+// MaxConnections is how many connections a process may accept that may open so many files, of which its queue may want some.
+// The queue gets half at most: it seldom wants as many as it may.
+func MaxConnections(files uint64, queue int64) int {
+	limit := int64(min(files, 1<<30))
+	return int(max(1, min(limit-min(ownFiles+queue, limit/2), mostConnection)))
 }
 
 // soon is how far ahead a deadline is set at most while a connection is busy. It is no longer than any of the server's
@@ -36,6 +129,57 @@ type conn struct {
 	wanted time.Time // the deadline that was set; zero for none
 	inner  time.Time // the deadline in force; zero for none
 	past   bool      // inner was over when it was set: every Read fails until another is in force
+
+	asked   bool      // a write deadline was asked for
+	writeBy time.Time // the write deadline in force where none was asked for
+
+	once   sync.Once
+	closed func()
+}
+
+// Close is that of [net.Conn].
+func (c *conn) Close() error {
+	err := c.TCPConn.Close()
+	c.once.Do(c.closed)
+	return err
+}
+
+const (
+	// writePatience is how long a client may take to read writePiece bytes, less up to half of it: about 2 KB/s.
+	writePatience = 30 * time.Second
+	writePiece    = 64 << 10
+)
+
+// Write is that of [net.Conn]. Where no deadline was asked for, each piece has one.
+func (c *conn) Write(b []byte) (n int, err error) {
+	for {
+		c.allowWrite()
+		k, err := c.TCPConn.Write(b[:min(len(b), writePiece)])
+		n += k
+		if b = b[k:]; err != nil || len(b) == 0 {
+			return n, err
+		}
+	}
+}
+
+func (c *conn) allowWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); !c.asked && c.writeBy.Sub(now) < writePatience/2 {
+		c.writeBy = now.Add(writePatience)
+		c.TCPConn.SetWriteDeadline(c.writeBy)
+	}
+}
+
+// ReadFrom is that of [io.ReaderFrom], by way of Write.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{c}, r) }
+
+// SetWriteDeadline is that of [net.Conn].
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.writeBy = !t.IsZero(), time.Time{}
+	return c.TCPConn.SetWriteDeadline(t)
 }
 
 // SetReadDeadline is that of [net.Conn].

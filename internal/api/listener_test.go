@@ -21,7 +21,7 @@ func pair(t *testing.T) (*conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := Listener{l.(*net.TCPListener)}.Accept()
+	server, err := (&Listener{TCPListener: l.(*net.TCPListener)}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

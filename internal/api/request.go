@@ -24,12 +24,11 @@ const (
 	maxCommand = 8 << 20  // of what names single records
 )
 
-// Bounds of what a client may take to send a body or to read an answer. The deadline moves with what has passed.
+// Bounds of what a client may take to read an answer with leases, which nobody else gets meanwhile. The deadline moves with what has passed.
 const (
-	slowest  = 64 << 10         // bytes a second over the whole
-	sendTime = 10 * time.Second // for a piece of a body, and beyond what the slowest takes for the whole
-	readTime = 3 * time.Second  // the same for an answer with leases, which nobody else gets meanwhile
-	piece    = 64 << 10         // bytes after which the deadline moves
+	slowest  = 64 << 10        // bytes a second over the whole
+	readTime = 3 * time.Second // for a piece, and beyond what the slowest takes for the whole
+	piece    = 64 << 10        // bytes after which the deadline moves
 )
 
 // due is when the next piece of a transfer must have passed that began at a time: after the allowance, or earlier where the whole would
@@ -47,11 +46,10 @@ const unclaimed = 4 << 10
 
 // readAll reads a body of at most so many bytes into memory that is claimed as it arrives, or answers and returns false.
 func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, func(), bool) {
-	conn := http.NewResponseController(w)
 	c := s.work.claim()
-	begun := time.Now()
-	c.depend(begun, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
-	conn.SetReadDeadline(due(begun, begun, unclaimed, sendTime)) // not supported only where a test has no connection
+	if patient, ok := r.Body.(*patientBody); ok {
+		c.depend(time.Now(), patient.Interrupt)
+	}
 	var (
 		body  bytes.Buffer
 		err   error
@@ -74,9 +72,7 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 			}
 		}
 		body.Write(chunk[:n])
-		if slow := c.step(n, func() {
-			conn.SetReadDeadline(due(begun, time.Now(), body.Len()+piece, sendTime))
-		}); slow != nil {
+		if slow := c.step(n, func() {}); slow != nil {
 			err = slow
 		}
 		if len(chunk) < piece && body.Len() >= len(chunk) {
@@ -85,22 +81,18 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 	}
 	c.depend(time.Time{}, nil)
 	if err == nil || errors.Is(err, io.EOF) {
-		conn.SetReadDeadline(time.Time{}) // for the read that waits for the client to hang up
 		return body.Bytes(), c.release, true
 	}
 	c.release()
-	h := w.Header()
-	h.Set("Connection", "close")
 	switch large, isLarge := errors.AsType[*http.MaxBytesError](err); {
 	case isLarge:
-		refuseBody(w, r, http.StatusRequestEntityTooLarge, remote.Error{Message: fmt.Sprintf("the body is larger than %d bytes", large.Limit), Limit: large.Limit})
+		refuseBody(w, http.StatusRequestEntityTooLarge, remote.Error{Message: fmt.Sprintf("the body is larger than %d bytes", large.Limit), Limit: large.Limit})
 	case errors.Is(err, errSlow):
 		pushBack(w, remote.Error{Message: "the body came too slowly while others wait for memory", Hint: "send it again"})
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		fail(w, http.StatusRequestTimeout, remote.Error{Message: fmt.Sprintf("the body did not arrive in time: at least %d bytes a second, beyond %v", slowest, sendTime),
-			Hint: "nothing was changed; send all of it again"})
+		refuseBody(w, http.StatusRequestTimeout, remote.Error{Message: err.Error(), Hint: "nothing was changed; send all of it again"})
 	default:
-		fail(w, http.StatusBadRequest, remote.Error{Message: "the body broke off", Hint: "nothing was changed; send all of it again"})
+		refuseBody(w, http.StatusBadRequest, remote.Error{Message: "the body broke off", Hint: "nothing was changed; send all of it again"})
 	}
 	return nil, nil, false
 }

@@ -62,7 +62,7 @@ type Options struct {
 type App struct {
 	o        Options
 	log      *slog.Logger
-	listener api.Listener
+	listener *api.Listener  // nil where it could not listen
 	tokens   *access.Tokens // nil where everybody may ask
 	queue    *disk.Queue
 	results  *results.Store
@@ -142,8 +142,27 @@ func (a *App) listen() error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; want an address like :8000 or 127.0.0.1:8000", addr, err)
 	}
-	a.listener = api.Listener{TCPListener: l.(*net.TCPListener)} // listening on "tcp" makes no other
+	a.listener = &api.Listener{
+		TCPListener: l.(*net.TCPListener), // listening on "tcp" makes no other
+		Max:         a.maxConnections(),
+		Idle:        &api.IdleLimit{Max: a.o.Config.MaxIdleConnections},
+		Log:         a.log,
+	}
 	return nil
+}
+
+// maxConnections is how many connections the limit of open files leaves room for. The runtime has raised it to the hard limit.
+func (a *App) maxConnections() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0
+	}
+	queue := int64(0)
+	if a.o.Role != Analyze {
+		c := a.o.Config.Queue.WithDefaults()
+		queue = 2 * c.MaxBytes / c.SegmentBytes // it takes up to twice MaxBytes
+	}
+	return api.MaxConnections(uint64(files.Cur), queue)
 }
 
 func (a *App) openLocal(ctx context.Context) (err error) {
@@ -237,12 +256,12 @@ func (a *App) Address() string { return a.listener.Addr().String() }
 // the queue. Until the end it answers how far it is. It returns nil when it was asked to stop.
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
-	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
 	srv := &http.Server{
-		Handler:           &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api},
+		Handler:           api.Bodies{Next: &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api}, Stopping: a.stopping.Load},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ConnState:         idle.ConnState,
+		MaxHeaderBytes:    16 << 10, // net/http adds 4 KB; in memory they take up to twenty times as much
+		ConnState:         a.listener.Idle.ConnState,
 		ConnContext:       api.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
@@ -346,7 +365,7 @@ func (a *App) close() {
 	if a.remote != nil {
 		a.remote.Close()
 	}
-	if a.listener.TCPListener != nil {
+	if a.listener != nil {
 		a.listener.Close() // closed already after Run
 	}
 }

@@ -211,7 +211,7 @@ func TestTheLeaguePlaysByTheSettingsInUse(t *testing.T) {
 func TestAPreviewReplaysWhatCame(t *testing.T) {
 	a, url := running(t)
 	preview := url + "/v1/autoscaler/preview"
-	if status := ask(t, "POST", preview, `{}`, nil); status != 503 {
+	if status := ask(t, "POST", preview, `{"policy":"slo"}`, nil); status != 503 {
 		t.Errorf("without arrivals: %d, want 503", status)
 	}
 	// An hour that needs up to 20 analyzers of 100 records/s, which is what they are taken for before the first record.

@@ -23,7 +23,7 @@ type emitFlags struct {
 	jitter                    float64
 	compression, runID        string
 	seed                      uint64
-	verify, track             bool
+	verify, track, multiline  bool
 }
 
 func emitCommand() *cobra.Command {
@@ -47,7 +47,8 @@ Profiles:
 	fl.StringVar(&f.trace, "trace", "", "send arrivals as in a trace, a CSV file of second,records, perhaps .gz")
 	fl.Float64Var(&f.speedup, "speedup", 1, "how many seconds of the trace pass in one")
 	fl.Float64Var(&f.scale, "scale", 1, "how many records to send for each in the trace")
-	fl.StringVar(&f.file, "file", "", "send the lines of a log file instead of generated records; - is standard input; .gz and .zst are inflated")
+	fl.StringVar(&f.file, "file", "", "send the lines of a log file instead of generated records; - is standard input; gzip and zstd are inflated")
+	fl.BoolVar(&f.multiline, "multiline", true, "make one record of a stack trace in --file and the line before it; false makes one of each line")
 	fl.BoolVar(&f.track, "track", false, "number the lines of --file, as --verify does, so that they can be followed")
 	fl.IntVar(&f.emitters, "emitters", 1, "emitters sending at once")
 	fl.IntVar(&f.batch, "batch", 500, "most records in one post")
@@ -180,7 +181,7 @@ func (f emitFlags) poolOptions() (emitter.PoolOptions, error) {
 	}
 	o.Profile = profile
 	if f.file != "" && len(errs) == 0 {
-		if o.Replay, err = emitter.OpenReplay(f.file, emitter.ReplayOptions{Track: f.track || f.verify}); err != nil {
+		if o.Replay, err = emitter.OpenReplay(f.file, emitter.ReplayOptions{Track: f.track || f.verify, SplitLines: !f.multiline}); err != nil {
 			errs = append(errs, err)
 		}
 	}

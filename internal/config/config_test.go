@@ -132,7 +132,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "seasonal": "true", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
-		"token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
+		"multiline": "false", "token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
 		"policy-settings": "down_window=30s,target=20", "slo-target": "99.5%",
 	}
 	for i := range table {

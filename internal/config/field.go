@@ -199,6 +199,20 @@ func truth(p *bool) field {
 	}
 }
 
+// opposite is true where *p is false.
+func opposite(p *bool) field {
+	value := !*p
+	f := truth(&value)
+	set := f.set
+	f.set = func(text string) error {
+		err := set(text)
+		*p = !value
+		return err
+	}
+	f.text = func() string { return strconv.FormatBool(!*p) }
+	return f
+}
+
 // wording is any text; with needed, not an empty one.
 func wording(p *string, needed bool) field {
 	return field{

@@ -140,6 +140,8 @@ var intakeSettings = []setting{
 		func(c *Config) field { return inBytes(&c.Intake.MaxInFlightBytes, leastRoom, false) }},
 	{"max-pending-bytes", Intake, "memory for records that wait to be stored",
 		func(c *Config) field { return inBytes(&c.Intake.MaxPendingBytes, leastRoom, false) }},
+	{"multiline", Intake, "join the lines of a stack trace in text to the line before them, one record instead of many; a request may say otherwise with ?multiline=",
+		func(c *Config) field { return opposite(&c.Intake.SplitLines) }},
 	{"hold", Intake, "how long a request waits for room before it is pushed back; 0 does not wait",
 		func(c *Config) field {
 			return zeroIsOff(&c.Intake.Hold, func(p *time.Duration) field { return atLeast(p, 0) })

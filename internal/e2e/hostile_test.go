@@ -158,7 +158,7 @@ func TestWhatIsWrongWithABodyIsSaidByTheStatus(t *testing.T) {
 		{"gzip bomb", "application/x-ndjson", "gzip", bomb(t, "gzip"), 413, "max_body_bytes"},
 		{"gzip bomb of many lines", "text/plain", "gzip", bytes.Repeat(gzipped(t, strings.NewReader(strings.Repeat("a\n", 1<<19))), 100), 413, "max_body_bytes"},
 		{"zstd bomb", "application/x-ndjson", "zstd", bomb(t, "zstd"), 413, "max_body_bytes"},
-		{"zstd with a huge window", "application/x-ndjson", "zstd", hugeWindow, 413, ""},
+		{"zstd with a huge window", "application/x-ndjson", "zstd", hugeWindow, 413, "zstd_window_bytes"},
 		{"an unknown encoding", "application/x-ndjson", "br", []byte("x"), 415, "gzip, zstd"},
 		{"an unknown type", "image/png", "", []byte("x"), 415, "application/x-ndjson"},
 	}

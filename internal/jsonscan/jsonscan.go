@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"strings"
 )
 
 // MaxDepth is how deeply arrays and objects may nest. It bounds the stack that a hostile body can claim.
@@ -18,6 +19,12 @@ const MaxDepth = 256
 type SyntaxError struct {
 	Offset int    // index of the offending byte
 	Reason string // for people: "expected ':' after the key"
+	Short  bool   // the text ends there; more of it may be good JSON
+}
+
+// wrong is a SyntaxError at b[i], or at the end of b where i is that.
+func wrong(b []byte, i int, reason string) error {
+	return &SyntaxError{Offset: i, Reason: reason, Short: i >= len(b)}
 }
 
 func (e *SyntaxError) Error() string {
@@ -28,20 +35,20 @@ func (e *SyntaxError) Error() string {
 func Object(b []byte) error {
 	i := SkipSpace(b, 0)
 	if i == len(b) {
-		return &SyntaxError{i, "nothing here, want an object"}
+		return wrong(b, i, "nothing here, want an object")
 	}
 	if b[i] != '{' {
 		if _, err := Value(b, i); err != nil {
 			return err
 		}
-		return &SyntaxError{i, "a record must be an object"}
+		return wrong(b, i, "a record must be an object")
 	}
 	i, err := object(b, i, 1)
 	if err != nil {
 		return err
 	}
 	if i = SkipSpace(b, i); i != len(b) {
-		return &SyntaxError{i, "unexpected text after the object"}
+		return wrong(b, i, "unexpected text after the object")
 	}
 	return nil
 }
@@ -59,7 +66,7 @@ func SkipSpace(b []byte, i int) int {
 
 func value(b []byte, i, depth int) (int, error) {
 	if i >= len(b) {
-		return i, &SyntaxError{i, "the text ends where a value should be"}
+		return i, wrong(b, i, "the text ends where a value should be")
 	}
 	switch c := b[i]; c {
 	case '"':
@@ -78,27 +85,27 @@ func value(b []byte, i, depth int) (int, error) {
 		if c == '-' || c-'0' <= 9 {
 			return number(b, i)
 		}
-		return i, &SyntaxError{i, "expected a value"}
+		return i, wrong(b, i, "expected a value")
 	}
 }
 
 func object(b []byte, i, depth int) (int, error) {
 	if depth > MaxDepth {
-		return i, &SyntaxError{i, fmt.Sprintf("nested more than %d deep", MaxDepth)}
+		return i, wrong(b, i, fmt.Sprintf("nested more than %d deep", MaxDepth))
 	}
 	if i = space(b, i+1); i < len(b) && b[i] == '}' {
 		return i + 1, nil
 	}
 	for {
 		if i >= len(b) || b[i] != '"' {
-			return i, &SyntaxError{i, "expected a key in double quotes"}
+			return i, wrong(b, i, "expected a key in double quotes")
 		}
 		var err error
 		if i, err = str(b, i); err != nil {
 			return i, err
 		}
 		if i = space(b, i); i >= len(b) || b[i] != ':' {
-			return i, &SyntaxError{i, "expected ':' after the key"}
+			return i, wrong(b, i, "expected ':' after the key")
 		}
 		i = space(b, i+1)
 		if i < len(b) && b[i] == '"' { // most values are strings: skip the switch
@@ -110,7 +117,7 @@ func object(b []byte, i, depth int) (int, error) {
 			return i, err
 		}
 		if i = space(b, i); i >= len(b) {
-			return i, &SyntaxError{i, "the object is not closed"}
+			return i, wrong(b, i, "the object is not closed")
 		}
 		switch b[i] {
 		case ',':
@@ -118,14 +125,14 @@ func object(b []byte, i, depth int) (int, error) {
 		case '}':
 			return i + 1, nil
 		default:
-			return i, &SyntaxError{i, "expected ',' or '}'"}
+			return i, wrong(b, i, "expected ',' or '}'")
 		}
 	}
 }
 
 func array(b []byte, i, depth int) (int, error) {
 	if depth > MaxDepth {
-		return i, &SyntaxError{i, fmt.Sprintf("nested more than %d deep", MaxDepth)}
+		return i, wrong(b, i, fmt.Sprintf("nested more than %d deep", MaxDepth))
 	}
 	if i = space(b, i+1); i < len(b) && b[i] == ']' {
 		return i + 1, nil
@@ -136,7 +143,7 @@ func array(b []byte, i, depth int) (int, error) {
 			return i, err
 		}
 		if i = space(b, i); i >= len(b) {
-			return i, &SyntaxError{i, "the array is not closed"}
+			return i, wrong(b, i, "the array is not closed")
 		}
 		switch b[i] {
 		case ',':
@@ -144,7 +151,7 @@ func array(b []byte, i, depth int) (int, error) {
 		case ']':
 			return i + 1, nil
 		default:
-			return i, &SyntaxError{i, "expected ',' or ']'"}
+			return i, wrong(b, i, "expected ',' or ']'")
 		}
 	}
 }
@@ -189,7 +196,7 @@ func str(b []byte, i int) (int, error) {
 			i++
 		}
 		if i >= len(b) {
-			return i, &SyntaxError{start, "the string is not closed"}
+			return i, &SyntaxError{start, "the string is not closed", true}
 		}
 		switch b[i] {
 		case '"':
@@ -200,35 +207,35 @@ func str(b []byte, i int) (int, error) {
 				return i, err
 			}
 		default:
-			return i, &SyntaxError{i, fmt.Sprintf("control character 0x%02x inside a string", b[i])}
+			return i, wrong(b, i, fmt.Sprintf("control character 0x%02x inside a string", b[i]))
 		}
 	}
 }
 
 func escape(b []byte, i int) (int, error) {
 	if i+1 >= len(b) {
-		return i, &SyntaxError{i, "the text ends inside an escape"}
+		return i, &SyntaxError{i, "the text ends inside an escape", true}
 	}
 	switch b[i+1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return i + 2, nil
 	case 'u':
-		if i+6 > len(b) {
-			return i, &SyntaxError{i, `\u needs four hexadecimal digits`}
-		}
-		for _, c := range b[i+2 : i+6] {
+		for _, c := range b[i+2 : min(i+6, len(b))] {
 			if c-'0' > 9 && c|0x20-'a' > 5 {
-				return i, &SyntaxError{i, `\u needs four hexadecimal digits`}
+				return i, wrong(b, i, `\u needs four hexadecimal digits`)
 			}
+		}
+		if i+6 > len(b) {
+			return i, &SyntaxError{i, `\u needs four hexadecimal digits`, true}
 		}
 		return i + 6, nil
 	}
-	return i, &SyntaxError{i, "unknown escape"}
+	return i, wrong(b, i, "unknown escape")
 }
 
 func literal(b []byte, i int, want string) (int, error) {
 	if len(b)-i < len(want) || string(b[i:i+len(want)]) != want {
-		return i, &SyntaxError{i, "expected " + want}
+		return i, &SyntaxError{i, "expected " + want, strings.HasPrefix(want, string(b[i:]))}
 	}
 	return i + len(want), nil
 }
@@ -244,12 +251,12 @@ func number(b []byte, i int) (int, error) {
 	case i < len(b) && b[i]-'1' <= 8:
 		i = digits(b, i)
 	default:
-		return start, &SyntaxError{start, "malformed number"}
+		return start, &SyntaxError{start, "malformed number", i >= len(b)}
 	}
 	if i < len(b) && b[i] == '.' {
 		end := digits(b, i+1)
 		if end == i+1 {
-			return start, &SyntaxError{start, "malformed number"}
+			return start, &SyntaxError{start, "malformed number", end >= len(b)}
 		}
 		i = end
 	}
@@ -260,7 +267,7 @@ func number(b []byte, i int) (int, error) {
 		}
 		end := digits(b, i)
 		if end == i {
-			return start, &SyntaxError{start, "malformed number"}
+			return start, &SyntaxError{start, "malformed number", end >= len(b)}
 		}
 		i = end
 	}

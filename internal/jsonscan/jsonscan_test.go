@@ -82,6 +82,21 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
+// TestShort: an error is Short exactly if more text could make it good.
+func TestShort(t *testing.T) {
+	const good = `{"a":[true,false,null,-1.5e+3,"x\u00e9\n",{"b":{}}],"c":1}`
+	for i := range len(good) {
+		_, err := Value([]byte(good[:i]), 0)
+		if e, ok := errors.AsType[*SyntaxError](err); !ok || !e.Short {
+			t.Errorf("Value(%s) = %v, want an error that is Short", good[:i], err)
+		}
+		_, err = Value([]byte(good[:i]+"\x01"), 0)
+		if e, ok := errors.AsType[*SyntaxError](err); !ok || e.Short {
+			t.Errorf("Value(%s) = %v, want an error that is not Short", good[:i]+"\x01", err)
+		}
+	}
+}
+
 // FuzzScanner checks that what a scanner has seen before does not change its verdict.
 func FuzzScanner(f *testing.F) {
 	f.Add([]byte(`{"a":"b","n":1}`), []byte(`{"a":"c","n":-2.5}`))
