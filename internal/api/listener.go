@@ -84,9 +84,9 @@ func (l *Listener) say(message string, args ...any) {
 }
 
 const (
-	maxTurning = 8                    // connections that are turned away with patience at once
-	turnTime   = time.Second          // for one of these
-	turnHurry  = 2 * time.Millisecond // for others, which hold up those behind them: for what has been sent already
+	maxTurning = 8                      // connections that are turned away with patience at once
+	turnTime   = 500 * time.Millisecond // for the first word of one of these, and again for the rest of it
+	turnHurry  = 20 * time.Millisecond  // for others, which hold up those behind them
 )
 
 // turnedAway is the answer to a connection that there is no room for.
@@ -95,10 +95,12 @@ var turnedAway = func() []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }()
 
-// turnAway answers before the request is read, and then reads some of it, since an answer to a client that still sends is
-// lost when the connection is closed.
+// turnAway answers once the client has begun to speak, because some take an answer before that for a mistake. Then it reads some of
+// the request, since an answer to a client that still sends is lost when the connection is closed.
 func turnAway(c *net.TCPConn, most time.Duration) {
 	defer c.Close()
+	c.SetDeadline(time.Now().Add(most))
+	c.Read(make([]byte, 512))
 	c.SetDeadline(time.Now().Add(most))
 	if _, err := c.Write(turnedAway); err == nil && c.CloseWrite() == nil {
 		io.Copy(io.Discard, c)
