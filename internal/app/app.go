@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,7 @@ type App struct {
 	log      *slog.Logger
 	listener api.Listener
 	tokens   *access.Tokens // nil where everybody may ask
+	tls      *tls.Config    // nil for plain HTTP
 	queue    *disk.Queue
 	results  *results.Store
 	intake   *distributor.Distributor
@@ -108,6 +110,13 @@ func (a *App) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if c := a.o.Config; c.TLSCert != "" {
+		var err error
+		if a.tls, err = access.ServerTLS(access.ServerFiles{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}, a.log); err != nil {
+			return err
+		}
+	}
+	a.warnOpen()
 	open := a.openLocal
 	if a.o.Role == Analyze {
 		open = a.openRemote
@@ -142,6 +151,24 @@ func (a *App) listen() error {
 	return nil
 }
 
+// warnOpen says what any client may do where others than this machine can reach the process and need neither token nor certificate.
+func (a *App) warnOpen() {
+	c := a.o.Config
+	addr, ok := a.listener.Addr().(*net.TCPAddr)
+	if a.tokens != nil || c.TLSClientCA != "" || ok && addr.IP.IsLoopback() {
+		return
+	}
+	may := access.Anything
+	if a.o.Role == Analyze {
+		may &^= access.Ingest | access.Work
+	}
+	if c.ReadOnly {
+		may &^= access.Operate
+	}
+	a.log.Warn("any client that reaches this address needs no token", "address", a.Address(), "may", may.Describe(),
+		"do", "set token_file, or listen on 127.0.0.1")
+}
+
 func (a *App) openLocal(ctx context.Context) (err error) {
 	c := a.o.Config
 	qo := c.Queue
@@ -165,9 +192,15 @@ func resultsOptions(qo disk.Options) results.Options {
 }
 
 func (a *App) openRemote(context.Context) (err error) {
-	if a.remote, err = remote.NewClient(a.o.Config.Distributor); err == nil && a.tokens != nil {
-		a.remote.Token = a.tokens.First
+	c := a.o.Config
+	if a.remote, err = remote.NewClient(c.Distributor); err != nil {
+		return err
 	}
+	if a.tokens != nil {
+		a.remote.Token = a.tokens.For(access.Work)
+	}
+	conf, err := access.ClientTLS(access.ClientFiles{CA: c.TLSCA, Cert: c.TLSClientCert, Key: c.TLSClientKey}, a.log)
+	a.remote.UseTLS(conf)
 	return err
 }
 
@@ -237,11 +270,14 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	idle := &api.IdleLimit{Max: a.o.Config.MaxIdleConnections}
 	srv := &http.Server{
-		Handler:           &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api},
+		Handler:           api.RefuseAmbiguous(a.guard()),
+		ConnContext:       api.FramedContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         idle.ConnState,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // every request has to come by the handler
 	}
 	watching := watch(a.api)
 	defer watching()
@@ -252,7 +288,7 @@ func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	drained := make(chan struct{}) // the analyzers have ended
 	g.Go(func() error {
-		if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(api.Framed(a.listener, a.tls)); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -284,6 +320,12 @@ func (a *App) Run(ctx context.Context) error {
 	err := g.Wait()
 	a.logStopped()
 	return err
+}
+
+// guard is what every request has to pass.
+func (a *App) guard() *access.Guard {
+	c := a.o.Config
+	return &access.Guard{Tokens: a.tokens, Hosts: c.AllowedHosts, Base: c.BasePath, SignIn: dashboard.SignIn(), Next: a.api}
 }
 
 // logStopped says how the process ends, so that the log tells a clean stop from a sudden death.

@@ -3,6 +3,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func newRoot() *cobra.Command {
 		Long: `Sluice takes logs in, keeps them safe on disk until they are analyzed, and runs exactly as
 many analyzers as the backlog needs.
 
-  sluice run                                      everything in one process, on :8000
+  sluice run                                      everything in one process, on port 8000 of this machine
   curl --data-binary @app.log localhost:8000/v1/records
   sluice top                                      watch it
   sluice decisions                                why the pool has the size it has
@@ -199,18 +200,30 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// client talks to the distributor that the configuration names. A bad URL is a mistake of usage.
-func client(c *config.Config) (*remote.Client, error) {
+// client looks at the distributor that the configuration names.
+func client(c *config.Config) (*remote.Client, error) { return clientFor(c, access.Read) }
+
+// clientFor does what needs some scopes at the distributor that the configuration names. A bad URL is a mistake of usage.
+func clientFor(c *config.Config, need access.Scope) (*remote.Client, error) {
 	cl, err := remote.NewClient(c.Distributor)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	cl.Token, err = token(c)
+	if cl.Token, err = token(c, need); err != nil {
+		return nil, err
+	}
+	conf, err := clientTLS(c)
+	cl.UseTLS(conf)
 	return cl, err
 }
 
-// token is what to send as bearer token; nil where there is none.
-func token(c *config.Config) (func() string, error) {
+// clientTLS is how to speak to a distributor at https; nil where nothing is said about it.
+func clientTLS(c *config.Config) (*tls.Config, error) {
+	return access.ClientTLS(access.ClientFiles{CA: c.TLSCA, Cert: c.TLSClientCert, Key: c.TLSClientKey}, nil)
+}
+
+// token is what to send as bearer token with requests that need some scopes; nil where there is none.
+func token(c *config.Config, need access.Scope) (func() string, error) {
 	if c.TokenFile == "" {
 		return nil, nil
 	}
@@ -218,7 +231,7 @@ func token(c *config.Config) (func() string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.First, nil
+	return t.For(need), nil
 }
 
 func printJSON(w io.Writer, v any) error {

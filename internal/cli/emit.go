@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/emitter"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
 )
@@ -77,11 +78,19 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 		defer o.Replay.Close()
 	}
 	log := logger(cmd.ErrOrStderr(), c)
-	bearer, err := token(c)
+	need := access.Ingest
+	if f.verify {
+		need |= access.Read
+	}
+	bearer, err := token(c, need)
 	if err != nil {
 		return err
 	}
-	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer})
+	conf, err := clientTLS(c)
+	if err != nil {
+		return err
+	}
+	cl, err := emitter.NewClient(c.Distributor, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer, TLS: conf})
 	if err != nil {
 		return usageError{err}
 	}

@@ -149,6 +149,7 @@ func (l *Loader) build(in *input) *Config {
 		check.settings[s.Name] = s
 	}
 	check.fits(&asked)
+	check.together()
 	check.rooms()
 	return c
 }

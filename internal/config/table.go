@@ -67,23 +67,37 @@ var table = slices.Concat(commonSettings, serverSettings, queueSettings, intakeS
 
 var commonSettings = []setting{
 	{"config", Common, "YAML file to read settings from; none is read unless it is named",
-		func(c *Config) field { f := wording(&c.File, false); f.shape = "file"; return f }},
+		func(c *Config) field { return file(&c.File) }},
 	{"log-level", Common, "least important lines to log",
 		func(c *Config) field { return level(&c.LogLevel) }},
 	{"log-format", Common, "form of the log; auto is text on a terminal and JSON elsewhere",
 		func(c *Config) field { return choice(&c.LogFormat, LogAuto, LogText, LogJSON) }},
-	{"token-file", Common, "file of bearer tokens, one a line: a server asks for one of them, a client sends the first; read again when it changes",
-		func(c *Config) field { f := wording(&c.TokenFile, false); f.shape = "file"; return f }},
+	{"token-file", Common, "file of bearer tokens, one a line, with its scopes behind it: a server asks for one of them, a client sends the first that may do what it is about to; read again when it changes",
+		func(c *Config) field { return file(&c.TokenFile) }},
 
 	{"distributor", Client, "address of the distributor to talk to",
 		func(c *Config) field { return server(&c.Distributor) }},
+	{"tls-ca", Client, "PEM file of certificates that have to have signed that of a distributor at https; empty is those of the system",
+		func(c *Config) field { return file(&c.TLSCA) }},
+	{"tls-client-cert", Client, "PEM file of the certificate to show to a distributor that asks for one; read again when it changes",
+		func(c *Config) field { return file(&c.TLSClientCert) }},
+	{"tls-client-key", Client, "PEM file of the private key of tls_client_cert",
+		func(c *Config) field { return file(&c.TLSClientKey) }},
 	{"json", Client, "print JSON, for programs",
 		func(c *Config) field { return truth(&c.JSON) }},
 }
 
 var serverSettings = []setting{
-	{"listen", Server, "address to serve HTTP on; port 0 takes any that is free",
+	{"listen", Server, "address to serve HTTP on; :8000 is port 8000 of all interfaces, for which set token_file; port 0 takes any that is free",
 		func(c *Config) field { return address(&c.Listen) }},
+	{"allowed-hosts", Server, "names under which browsers and clients reach the server, with commas between them; IP addresses and localhost always do, and with token_file any name unless some are given",
+		func(c *Config) field { return hosts(&c.AllowedHosts) }},
+	{"tls-cert", Server, "PEM file of the server's certificate and those behind it: serve HTTPS; read again when it changes",
+		func(c *Config) field { return file(&c.TLSCert) }},
+	{"tls-key", Server, "PEM file of the private key of tls_cert",
+		func(c *Config) field { return file(&c.TLSKey) }},
+	{"tls-client-ca", Server, "PEM file of certificates that have to have signed the one that each client shows; empty asks clients for none",
+		func(c *Config) field { return file(&c.TLSClientCA) }},
 	{"base-path", Server, "path below which everything is served, for a proxy that passes it on",
 		func(c *Config) field { return basePath(&c.BasePath) }},
 	{"read-only", Server, "refuse to be steered over HTTP: pause, force, settings, dead letters, analyzers",
@@ -226,5 +240,5 @@ var policySettings = []setting{
 	{"league", Policy, "policies to compare with the one in charge, on the same traffic and without touching the pool; all or none",
 		func(c *Config) field { return names(&c.Policy.League, policies.Names()) }},
 	{"autoscaler-state", Policy, "file that keeps what the autoscaler has learned; empty is autoscaler.json in the data folder, or no file where there is none",
-		func(c *Config) field { f := wording(&c.Policy.State, false); f.shape = "file"; return f }},
+		func(c *Config) field { return file(&c.Policy.State) }},
 }
