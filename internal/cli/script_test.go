@@ -98,7 +98,7 @@ var readyLine = regexp.MustCompile(`"msg":"ready".*"address":"([^"]+)"`)
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	one(ts, neg, args, 2, "serve NAME ARGS...")
-	name, args := args[0], append(args[1:], "--listen", "127.0.0.1:0")
+	name, args := args[0], append([]string{args[1], "--listen", "127.0.0.1:0"}, args[2:]...) // a script may say otherwise
 	s := &server{log: ts.MkAbs(name + ".log"), exited: make(chan struct{})}
 	log, err := os.Create(s.log)
 	ts.Check(err)
