@@ -63,6 +63,22 @@ func (c *framedConn) CloseWrite() error {
 	return nil
 }
 
+// Close is that of [net.Conn]. Where a request was refused, more of it may be under way, and a connection that is closed before it came
+// is reset, so that the client may never see the answer: it is read for a moment.
+func (c *framedConn) Close() error {
+	if c.framing.refused.CompareAndSwap(true, false) && c.CloseWrite() == nil {
+		c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, c.Conn, lingerBytes) // how it ends does not matter
+	}
+	return c.Conn.Close()
+}
+
+// What is read of a connection whose request was refused.
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
 // NetConn is the connection below.
 func (c *framedConn) NetConn() net.Conn { return c.Conn }
 
@@ -112,6 +128,7 @@ func RefuseAmbiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f, ok := r.Context().Value(framingKey{}).(*framing); ok {
 			if why := f.next(); why != "" {
+				f.refused.Store(true)
 				w.Header().Set("Connection", "close")
 				fail(w, http.StatusBadRequest, remote.Error{Message: why, Hint: "send either Content-Length or Transfer-Encoding: chunked"})
 				return
@@ -145,6 +162,7 @@ type framing struct {
 	bad      atomic.Int64 // the first head to refuse, counted from 1; 0 for none
 	why      string       // it is refused; set before bad
 	answered int64        // by the goroutine that answers
+	refused  atomic.Bool  // the answer was that it is refused, and the connection is about to be closed
 }
 
 // state is what is expected next.

@@ -115,8 +115,8 @@ func TestRequestsThatEndInTwoWaysAreRefused(t *testing.T) {
 	address := echoing(t, nil)
 	for _, tt := range tests {
 		for name, parts := range map[string][]string{"at once": {tt.text}, "byte by byte": strings.Split(tt.text, "")} {
-			if name == "byte by byte" && len(tt.text) > 10_000 {
-				continue
+			if name == "byte by byte" && (len(tt.text) > 10_000 || tt.why == "") {
+				continue // net/http closes what it refuses at once, and what comes then resets the connection
 			}
 			c, err := net.Dial("tcp", address)
 			if err != nil {
