@@ -102,7 +102,9 @@ func TestEverythingOverTLS(t *testing.T) {
 	server.url = strings.Replace(server.url, "http://", "https://", 1)
 	pool := serve(t, append(append([]string{"analyze", "--distributor", server.url, "--check-interval", "100ms"}, serving...), showing...)...)
 	pool.url = strings.Replace(pool.url, "http://", "https://", 1)
-	with := func(url string, args ...string) []string { return append(append(args, "--distributor", url), showing...) }
+	with := func(url string, args ...string) []string {
+		return append(append(args, "--distributor", url), showing...)
+	}
 
 	if out := must(t, with(server.url, "emit", "--records", "3000", "--emitters", "3", "--verify")...); !strings.Contains(out, "nothing lost") {
 		t.Errorf("emit --verify: %s", out)
