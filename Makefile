@@ -10,7 +10,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-run: build ## run Sluice on :8000, with its data in ./sluice-data
+run: build ## run Sluice on localhost:8000, with its data in ./sluice-data
 	./sluice run
 
 demo: build ## watch the pool grow and shrink, in a minute

@@ -71,7 +71,7 @@ func TestComposeSpeaksOfWhatThereIs(t *testing.T) {
 		}
 		for _, port := range s.Ports {
 			if !strings.HasPrefix(port, "127.0.0.1:") {
-				t.Errorf("%s opens %s to everybody; there is no authentication by default", name, port)
+				t.Errorf("%s opens %s to everybody, and none of them asks for a token", name, port)
 			}
 		}
 	}
@@ -83,6 +83,10 @@ func TestComposeSpeaksOfWhatThereIs(t *testing.T) {
 		t.Errorf("stop_grace_period is %q, want at least %v", s.StopGracePeriod, stopTime())
 	}
 	goodCommand(t, s.Command)
+	targets := regexp.MustCompile(`targets: \["([a-z]+):8000"\]`).FindStringSubmatch(read(t, "prometheus/prometheus.yaml"))
+	if targets == nil || s.Environment["SLUICE_ALLOWED_HOSTS"] != targets[1] {
+		t.Errorf("Prometheus asks for the host %q, and the setting allowed_hosts is %q", targets, s.Environment["SLUICE_ALLOWED_HOSTS"])
+	}
 	config := slices.IndexFunc(c.Services["prometheus"].Command, func(a string) bool { return strings.HasPrefix(a, "--config.file=") })
 	path := strings.TrimPrefix(c.Services["prometheus"].Command[config], "--config.file=")
 	host, ok := c.Services["prometheus"].mounted(filepath.Dir(path))
@@ -91,6 +95,43 @@ func TestComposeSpeaksOfWhatThereIs(t *testing.T) {
 	}
 	if !strings.Contains(read(t, "prometheus/prometheus.yaml"), `targets: ["sluice:8000"]`) {
 		t.Error("prometheus does not scrape the service sluice")
+	}
+}
+
+// imageEnvironment is what the image sets.
+func imageEnvironment(t *testing.T) []string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^ENV (.*)$`).FindStringSubmatch(read(t, "Dockerfile"))
+	if m == nil {
+		t.Fatal("the image sets no environment")
+	}
+	return strings.Fields(m[1])
+}
+
+// TestTheImageAsksForATokenOnAllInterfaces: it listens where everybody can reach it, and does not start without a token file.
+func TestTheImageAsksForATokenOnAllInterfaces(t *testing.T) {
+	dir := t.TempDir()
+	run := func(extra ...string) *exec.Cmd {
+		cmd := sluice(t, "run")
+		cmd.Env = append(cmd.Env, imageEnvironment(t)...)
+		cmd.Env = append(cmd.Env, "SLUICE_DATA="+filepath.Join(dir, "data")) // the last of a name wins
+		cmd.Env = append(cmd.Env, extra...)
+		return cmd
+	}
+	if listen := "SLUICE_LISTEN=:8000"; !slices.Contains(imageEnvironment(t), listen) {
+		t.Errorf("the image sets %q, want %s", imageEnvironment(t), listen)
+	}
+	if out, err := run("SLUICE_LISTEN=:0").CombinedOutput(); err == nil || !strings.Contains(string(out), "token file: open /run/secrets/sluice-tokens") && !strings.Contains(string(out), "token file: stat /run/secrets/sluice-tokens") {
+		t.Errorf("without a token file: %v, want an error that names it: %s", err, out)
+	}
+	tokens := filepath.Join(dir, "tokens")
+	if err := os.WriteFile(tokens, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := begin(t, run("SLUICE_LISTEN=:0", "SLUICE_TOKEN_FILE="+tokens))
+	await(t, p, "the image's command", func() bool { return strings.Contains(p.said(), `"msg":"ready"`) })
+	if strings.Contains(p.said(), "WARN") {
+		t.Errorf("with a token file: %s", p.said())
 	}
 }
 

@@ -65,6 +65,17 @@ func TestTheUnitFitsSluice(t *testing.T) {
 	}
 }
 
+// TestTheUnitAsksForATokenOnAllInterfaces: it listens where everybody can reach it, with the tokens that systemd hands over.
+func TestTheUnitAsksForATokenOnAllInterfaces(t *testing.T) {
+	name, _, _ := strings.Cut(directive(t, "LoadCredential"), ":")
+	if start := directive(t, "ExecStart"); !strings.HasSuffix(start, " --token-file ${CREDENTIALS_DIRECTORY}/"+name) {
+		t.Errorf("%s does not use the credential %s", start, name)
+	}
+	if !regexp.MustCompile(`(?m)^listen: ":8000"`).MatchString(read(t, "systemd/sluice.yaml")) {
+		t.Error("systemd/sluice.yaml does not listen on all interfaces")
+	}
+}
+
 // TestTheUnitRefusesBadConfigurations runs what ExecStartPre runs.
 func TestTheUnitRefusesBadConfigurations(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.yaml")

@@ -3,6 +3,7 @@ package emitter
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ type ClientOptions struct {
 	MaxBackoff  time.Duration // the doubling ends here; zero means 10s, at least MinBackoff
 	Timeout     time.Duration // for one request and its answer; zero means 1m
 	Token       func() string // says what to send as bearer token with each request; nil sends none
+	TLS         *tls.Config   // whom to trust at https, and as whom to speak; nil means as the system says. Not used with HTTPClient
 	HTTPClient  *http.Client  // nil means one of the client's own; redirects are reported, not followed, in either case
 	Logger      *slog.Logger  // told once when the server is out of reach and once when it is back; nil means slog.Default()
 }
@@ -101,6 +103,9 @@ func NewClient(rawURL string, o ClientOptions) (*Client, error) {
 		}
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 4096 // every emitter of a pool keeps its connection
 		t.DisableCompression = true
+		if o.TLS != nil {
+			t.TLSClientConfig = o.TLS
+		}
 		c.http = &http.Client{Transport: t}
 	}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -32,8 +32,14 @@ func TestATokenFileIsReadOrRefused(t *testing.T) {
 		{"several, with comments", "# ours\n\n" + two + "\r\n  " + one + "  \n", ""},
 		{"empty", "", "it has no token"},
 		{"comments only", "# nothing\n", "it has no token"},
-		{"short", one + "\nsecret\n", "line 2 has 6 characters, want at least 16"},
-		{"with a space", "a token of several words\n", "line 1 has a character that a token may not have, at 2"},
+		{"short", one + "\nsecret\n", "line 2 has a token of 6 characters, want at least 16"},
+		{"scopes before the token", "read " + one + "\n", "line 1 has a token of 4 characters, want at least 16, and the token before its scopes"},
+		{"with a quote", one + "\"\n", "line 1 has a character that a token may not have, at 21"},
+		{"words behind it", one + " secret\n", "line 1 has something behind the token that is no scope; want some of ingest,work,read,operate"},
+		{"scopes, and a comment", one + " ingest,work read,operate # secret\n", ""},
+		{"twice the same", one + "\n" + one + "\n", ""},
+		{"twice with other scopes", one + "\n" + one + " read\n", "line 2 has the token of line 1 with other scopes"},
+		{"a comma alone", one + " ,\n", "no scope"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,8 +55,8 @@ func TestATokenFileIsReadOrRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !tokens.Good(one) || tokens.Good("") || tokens.Good(one+"x") || tokens.Good("# ours") {
-				t.Error("want the token of the file to be good, and no other")
+			if tokens.Scopes(one) != Anything || tokens.Scopes("") != 0 || tokens.Scopes(one+"x") != 0 || tokens.Scopes("# ours") != 0 {
+				t.Error("want the token of the file to be good for anything, and no other for something")
 			}
 		})
 	}
@@ -71,10 +77,10 @@ func TestTokensAreExchangedWithoutARestart(t *testing.T) {
 		look := func(step string, wantOne, wantTwo bool, first string) {
 			t.Helper()
 			time.Sleep(lookEvery)
-			if got := tokens.First(); got != first {
+			if got := tokens.For(Read)(); got != first {
 				t.Errorf("%s: %q is sent, want %q", step, got, first)
 			}
-			if tokens.Good(one) != wantOne || tokens.Good(two) != wantTwo {
+			if (tokens.Scopes(one) != 0) != wantOne || (tokens.Scopes(two) != 0) != wantTwo {
 				t.Errorf("%s: one is good: %v, two: %v; want %v and %v", step, !wantOne, !wantTwo, wantOne, wantTwo)
 			}
 		}
@@ -161,18 +167,18 @@ func TestTheGuard(t *testing.T) {
 			{"with the token", "GET", "/v1/stats", bearer, 200, "/v1/stats"},
 			{"the scheme in small letters", "GET", "/v1/stats", []string{"Authorization", "bearer " + one}, 200, "/v1/stats"},
 			{"with the cookie", "POST", "/v1/records", cookie, 200, "/v1/records"},
-			{"a wrong header beside a good cookie", "GET", "/", append([]string{"Authorization", "Bearer " + two}, cookie...), 401, "needed"},
-			{"a wrong token", "GET", "/v1/stats", []string{"Authorization", "Bearer " + two}, 401, "needed"},
-			{"another scheme", "GET", "/v1/stats", []string{"Authorization", "Basic " + one}, 401, "needed"},
-			{"none", "GET", "/v1/stats", nil, 401, "needed"},
-			{"none, to post", "POST", "/healthz", nil, 401, "needed"},
-			{"none, metrics", "GET", "/metrics", nil, 401, "needed"},
-			{"none, a path that looks like a file of the page", "GET", "/ui/../v1/stats", nil, 401, "needed"},
+			{"a wrong header beside a good cookie", "GET", "/", append([]string{"Authorization", "Bearer " + two}, cookie...), 401, "missing or invalid"},
+			{"a wrong token", "GET", "/v1/stats", []string{"Authorization", "Bearer " + two}, 401, "missing or invalid"},
+			{"another scheme", "GET", "/v1/stats", []string{"Authorization", "Basic " + one}, 401, "missing or invalid"},
+			{"none", "GET", "/v1/stats", nil, 401, "missing or invalid"},
+			{"none, to post", "POST", "/healthz", nil, 401, "missing or invalid"},
+			{"none, metrics", "GET", "/metrics", nil, 401, "missing or invalid"},
+			{"none, a path that looks like a file of the page", "GET", "/ui/../v1/stats", nil, 401, "missing or invalid"},
 			{"alive", "GET", "/healthz", nil, 200, "little of /healthz"},
 			{"ready", "GET", "/readyz", nil, 200, "little of /readyz"},
 			{"a file of the page", "GET", "/ui/app.js", nil, 200, "little of /ui/app.js"},
 			{"the page", "GET", "/", html, 401, "who are you?"},
-			{"the index for programs", "GET", "/", nil, 401, "needed"},
+			{"the index for programs", "GET", "/", nil, 401, "missing or invalid"},
 			{"the page with a token", "GET", "/", append(html, bearer...), 200, "/"},
 		}
 		for _, tt := range tests {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -10,6 +9,7 @@ import (
 // Guard stands in front of all routes.
 type Guard struct {
 	Tokens *Tokens      // nil lets everybody in
+	Hosts  []string     // names that it answers to besides localhost and IP addresses
 	Base   string       // everything lies below this path, such as "/sluice"; empty for none
 	SignIn http.Handler // the page that asks for a token; nil for none
 	Next   http.Handler // what is guarded
@@ -24,6 +24,17 @@ const (
 
 // ServeHTTP lets a request through, or says what it lacks.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if reading(r) { // a browser keeps what it fetches here from pages of others, whatever they take it for
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+	}
+	if g.probe(r) {
+		if !g.hostGood(r.Host) || g.foreign(r) != nil {
+			r = withGrant(r, &grant{})
+		}
+	} else if g.outside(w, r) {
+		return
+	}
 	if g.Base != "" {
 		path, below := strings.CutPrefix(r.URL.Path, g.Base)
 		switch {
@@ -49,36 +60,19 @@ func (g *Guard) inside(w http.ResponseWriter, r *http.Request) {
 		g.Next.ServeHTTP(w, r)
 		return
 	}
-	if token := tokenOf(r); g.Tokens.Good(token) {
-		still := func() bool { return g.Tokens.Good(token) }
-		g.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), stillKey{}, still)))
-		return
-	}
-	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	token := tokenOf(r)
+	scopes := g.Tokens.Scopes(token)
 	switch {
-	case reading && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || strings.HasPrefix(r.URL.Path, assetsPath)):
-		g.Next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, true)))
-	case reading && r.URL.Path == "/" && g.SignIn != nil && strings.Contains(r.Header.Get("Accept"), "text/html"):
+	case reading(r) && r.URL.Path == "/" && scopes&Read == 0 && g.SignIn != nil && strings.Contains(r.Header.Get("Accept"), "text/html"):
 		challenge(w)
 		g.SignIn.ServeHTTP(&withStatus{ResponseWriter: w, status: http.StatusUnauthorized}, r)
+	case scopes != 0 && !Stranger(r):
+		g.Next.ServeHTTP(w, withGrant(r, &grant{tokens: g.Tokens, token: token, scopes: scopes, need: Anything}))
+	case reading(r) && (isProbe(r.URL.Path) || strings.HasPrefix(r.URL.Path, assetsPath)):
+		g.Next.ServeHTTP(w, withGrant(r, &grant{}))
 	default:
-		refuse(w, "a bearer token is needed here")
+		refuse(w, "missing or invalid bearer token")
 	}
-}
-
-// strangerKey marks a request that was let through without the token that others need.
-type strangerKey struct{}
-
-// Stranger says whether a request came without the token that others need, so that it should not be told much.
-func Stranger(r *http.Request) bool { return r.Context().Value(strangerKey{}) != nil }
-
-// stillKey finds out whether the token that a request came with is still good.
-type stillKey struct{}
-
-// StillGood says whether a request that takes long would be let through now: its token may have been taken out of the file meanwhile.
-func StillGood(r *http.Request) bool {
-	still, ok := r.Context().Value(stillKey{}).(func() bool)
-	return !ok || still()
 }
 
 // tokenOf is the token that came with a request. A header counts more than a cookie.
@@ -114,9 +108,16 @@ func (g *Guard) session(w http.ResponseWriter, r *http.Request) {
 			say(w, http.StatusBadRequest, "the body is not the JSON that is wanted here: "+err.Error(), `for example {"token": "..."}`)
 			return
 		}
-		if g.Tokens != nil && !g.Tokens.Good(in.Token) {
-			refuse(w, "this is not a good token")
-			return
+		if g.Tokens != nil {
+			scopes := g.Tokens.Scopes(in.Token)
+			if scopes == 0 {
+				refuse(w, "this is not a good token")
+				return
+			}
+			if scopes&Read == 0 {
+				say(w, http.StatusForbidden, "this token may not read: it has the scope "+scopes.String(), "the page needs a token with the scope read")
+				return
+			}
 		}
 		cookie.Value = in.Token
 	default:

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +32,15 @@ type Tokens struct {
 	looked time.Time
 	seen   stamp
 	failed string // what was last complained about
-	first  string
-	sums   [][sha256.Size]byte
+	lines  []line
+}
+
+// line is a line of the file.
+type line struct {
+	number int
+	token  string
+	sum    [sha256.Size]byte
+	scopes Scope
 }
 
 // stamp tells whether a file has changed.
@@ -42,7 +50,8 @@ type stamp struct {
 	mode     fs.FileMode
 }
 
-// ReadTokens reads a file of tokens, one a line. Empty lines, and lines that begin with #, do not count.
+// ReadTokens reads a file of tokens. A line is a token, perhaps with the scopes that it has behind it: "TOKEN read,operate". One without
+// scopes has all of them. Empty lines do not count, nor what begins with #.
 func ReadTokens(path string, log *slog.Logger) (*Tokens, error) {
 	t := &Tokens{path: path, log: log}
 	if err := t.read(); err != nil {
@@ -65,43 +74,67 @@ func (t *Tokens) read() error {
 	if err != nil {
 		return fmt.Errorf("token file: %w", err)
 	}
-	first, sums, err := parse(text)
+	lines, err := parse(text)
 	if err != nil {
 		return fmt.Errorf("token file %s: %w", t.path, err)
 	}
-	if t.sums != nil && t.log != nil {
-		t.log.Info("tokens read anew", "file", t.path, "tokens", len(sums))
+	if t.log != nil {
+		if t.lines != nil {
+			t.log.Info("tokens read anew", "file", t.path, "tokens", len(lines))
+		}
+		warnExposed(t.log, "token file", t.path, othersTokens)
 	}
-	t.seen, t.first, t.sums, t.failed = seen, first, sums, ""
+	t.seen, t.lines, t.failed = seen, lines, ""
 	return nil
 }
 
 // parse reads the tokens. What is wrong is told by its line and never by its text.
-func parse(text []byte) (first string, sums [][sha256.Size]byte, err error) {
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		token := strings.TrimSpace(lines.Text())
-		if token == "" || token[0] == '#' {
+func parse(text []byte) ([]line, error) {
+	var lines []line
+	scanner := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; scanner.Scan(); n++ {
+		words := strings.Fields(scanner.Text())
+		if i := slices.IndexFunc(words, func(w string) bool { return w[0] == '#' }); i >= 0 {
+			words = words[:i]
+		}
+		if len(words) == 0 {
 			continue
 		}
-		if len(token) < leastToken {
-			return "", nil, fmt.Errorf("line %d has %d characters, want at least %d; openssl rand -hex 32 makes a good one", n, len(token), leastToken)
+		l, err := parseLine(n, words)
+		if err != nil {
+			return nil, err
 		}
-		if i := strings.IndexFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' || r == ',' || r == '"' || r == '\\' }); i >= 0 {
-			return "", nil, fmt.Errorf("line %d has a character that a token may not have, at %d", n, i+1)
+		for _, other := range lines {
+			if other.sum == l.sum && other.scopes != l.scopes {
+				return nil, fmt.Errorf("line %d has the token of line %d with other scopes; write all of its scopes into one line", n, other.number)
+			}
 		}
-		if first == "" {
-			first = token
+		lines = append(lines, l)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, err
+	}
+	if len(lines) == 0 {
+		return nil, errors.New("it has no token; openssl rand -hex 32 makes a good one")
+	}
+	return lines, nil
+}
+
+func parseLine(n int, words []string) (line, error) {
+	token, scopes := words[0], Anything
+	if i := strings.IndexFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ';' || r == ',' || r == '"' || r == '\\' }); i >= 0 {
+		return line{}, fmt.Errorf("line %d has a character that a token may not have, at %d of the token", n, i+1)
+	}
+	if len(token) < leastToken {
+		return line{}, fmt.Errorf("line %d has a token of %d characters, want at least %d, and the token before its scopes; openssl rand -hex 32 makes a good one", n, len(token), leastToken)
+	}
+	if len(words) > 1 {
+		var ok bool
+		if scopes, ok = parseScopes(words[1:]); !ok {
+			return line{}, fmt.Errorf("line %d has something behind the token that is no scope; want some of %s, with commas between them", n, Anything)
 		}
-		sums = append(sums, sha256.Sum256([]byte(token)))
 	}
-	if err := lines.Err(); err != nil {
-		return "", nil, err
-	}
-	if len(sums) == 0 {
-		return "", nil, errors.New("it has no token; openssl rand -hex 32 makes a good one")
-	}
-	return first, sums, nil
+	return line{number: n, token: token, sum: sha256.Sum256([]byte(token)), scopes: scopes}, nil
 }
 
 // look reads the file again where that is due. The caller holds mu.
@@ -124,31 +157,35 @@ func (t *Tokens) reread() {
 	}
 }
 
-// Good says whether a token is one of the file's. A token that is not is looked for once more where the file has just changed.
-func (t *Tokens) Good(token string) bool {
+// Scopes is what a token allows; none where it is not one of the file's. A token that is not is looked for once more where the file has
+// just changed.
+func (t *Tokens) Scopes(token string) Scope {
 	sum := sha256.Sum256([]byte(token))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.look()
-	if t.has(sum) {
-		return true
+	if s := t.find(sum); s != 0 {
+		return s
 	}
 	t.reread()
-	return t.has(sum)
+	return t.find(sum)
 }
 
-func (t *Tokens) has(sum [sha256.Size]byte) bool {
-	good := 0
-	for i := range t.sums { // all of them, so that the time tells nothing
-		good |= subtle.ConstantTimeCompare(sum[:], t.sums[i][:])
+func (t *Tokens) find(sum [sha256.Size]byte) Scope {
+	var s Scope
+	for i := range t.lines { // all of them, so that the time tells nothing
+		s |= t.lines[i].scopes & -Scope(subtle.ConstantTimeCompare(sum[:], t.lines[i].sum[:]))
 	}
-	return good == 1
+	return s
 }
 
-// First is the token to send: the file's first.
-func (t *Tokens) First() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.look()
-	return t.first
+// For returns what says which token to send: the first that has all of the scopes in need, or else the first.
+func (t *Tokens) For(need Scope) func() string {
+	return func() string {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.look()
+		i := slices.IndexFunc(t.lines, func(l line) bool { return l.scopes&need == need })
+		return t.lines[max(i, 0)].token
+	}
 }

@@ -71,6 +71,7 @@ type Server struct {
 	Rooms
 	mux     *http.ServeMux
 	routed  []string // the patterns in mux
+	ingest  http.HandlerFunc
 	leasing registry
 	feed    *feed
 	work    *budget // memory of bodies and answers of the work API
@@ -79,14 +80,13 @@ type Server struct {
 	deadWatched bool       // new dead letters are shown to those who look
 	deadShown   uint64     // ID of the last one
 
-	cross *http.CrossOriginProtection
 	stop  chan struct{} // closed by Stop
 	ready func() error  // says why the process is not ready, beyond the queue
 }
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
-	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, work: newBudget(workMemory), stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, work: newBudget(workMemory), stop: make(chan struct{})}
 	s.feed = newFeed(s)
 	s.routes()
 	return s
@@ -106,11 +106,12 @@ func (s *Server) routes() {
 				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint, At: s.Upstream})
 			}
 		}
-		s.mux.HandleFunc(pattern, h)
+		s.mux.HandleFunc(pattern, scoped(pattern, h))
 		s.routed = append(s.routed, pattern)
 	}
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
-	handle("POST "+recordsPath, s.Distributor != nil, s.unlessStopped(s.postRecords))
+	s.ingest = scoped("POST "+recordsPath, s.unlessStopped(s.postRecords))
+	handle("POST "+recordsPath, s.Distributor != nil, s.ingest)
 	handle("POST /v1/leases", q, s.postLeases)
 	handle("POST /v1/leases/{token}/extend", q, s.bare(s.postExtend))
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
@@ -144,11 +145,11 @@ func (s *Server) routes() {
 	handle("GET /v1/events", true, s.getEvents)
 	handle("GET /v1/ui", true, s.getUI)
 	if s.Page != nil {
-		s.mux.Handle("GET /ui/", s.Page)
+		handle("GET /ui/", true, s.Page.ServeHTTP)
 	}
 	handle("GET /healthz", true, s.getHealth)
 	handle("GET /readyz", true, s.getReady)
-	s.mux.Handle("GET /metrics", s.metrics())
+	handle("GET /metrics", true, s.metrics().ServeHTTP)
 	handle("GET /{$}", true, s.getIndex)
 	s.mux.HandleFunc("/", s.noRoute)
 }
@@ -178,9 +179,7 @@ const recordsPath = "/v1/records"
 // ServeHTTP answers one request. What most requests ask for is found without the mux.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.Distributor != nil && r.URL.Path == recordsPath && r.Method == http.MethodPost {
-		if !s.stopping(w) {
-			s.postRecords(w, r)
-		}
+		s.ingest(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -218,13 +217,9 @@ func (s *Server) stopped() bool {
 	}
 }
 
-// steering refuses to change how the process works where nobody may, and where the web page of somebody else asks.
+// steering refuses to change how the process works where nobody may.
 func (s *Server) steering(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := s.cross.Check(r); err != nil {
-			fail(w, http.StatusForbidden, remote.Error{Message: "a page of another site asks for this: " + err.Error()})
-			return
-		}
 		if s.ReadOnly {
 			fail(w, http.StatusForbidden, remote.Error{Message: r.Method + " " + r.URL.Path + " would change something, and the setting read_only is true",
 				Hint: "use a process without it, or restart this one with --read-only=false"})

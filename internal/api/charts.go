@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -13,8 +14,9 @@ type UI struct {
 	Version    string   `json:"version"`
 	Role       string   `json:"role"`
 	ReadOnly   bool     `json:"read_only"`
-	Auth       bool     `json:"auth"`      // a token is asked for
-	SignedIn   bool     `json:"signed_in"` // and was given
+	Why        string   `json:"read_only_reason,omitempty"` // where ReadOnly is true
+	Auth       bool     `json:"auth"`                       // a token is asked for
+	SignedIn   bool     `json:"signed_in"`                  // and was given
 	Policy     string   `json:"policy,omitempty"`
 	SLO        float64  `json:"slo_seconds,omitempty"` // where the policy has one
 	Durability string   `json:"durability,omitempty"`
@@ -37,6 +39,11 @@ func (s *Server) getUI(w http.ResponseWriter, r *http.Request) {
 	ui := UI{
 		Version: s.Version, Role: s.Role, ReadOnly: s.ReadOnly, Auth: s.Auth, SignedIn: s.Auth, SLO: s.slo().Seconds(),
 		History: mostHistory.Seconds(), Screens: []string{"overview"},
+	}
+	if s.ReadOnly {
+		ui.Why = "the setting read_only is on"
+	} else if !access.May(r, access.Operate) {
+		ui.ReadOnly, ui.Why = true, "your token does not have the scope operate"
 	}
 	if s.Scaler != nil {
 		ui.Policy = s.Scaler.Stats().Policy

@@ -38,7 +38,7 @@ var checks = []struct {
 	{"stuck", stuck},
 	{"abandoned_calls", abandonedCalls},
 	{"pushed_back", pushedBack},
-	{"lost", lost},
+	{"lost", recordsLost},
 	{"dead_letters", deadLetters},
 	{"dry_run", dryRun},
 	{"paused", paused},
@@ -312,7 +312,7 @@ func pushedBack(l *Live) Reason {
 	return found(StateWarning, "the error that senders get names the limit", "%s requests/s are pushed back", words.Number(l.Rates.PushedBack))
 }
 
-func lost(l *Live) Reason {
+func recordsLost(l *Live) Reason {
 	if l.QueueStats == nil || l.Lost == 0 {
 		return Reason{}
 	}

@@ -44,7 +44,7 @@ func holdLittle(ctx context.Context) { onSocket(ctx, holdLittleAt) }
 // onSocket calls do with the socket of a request if it is known, and reports whether the connection is open on this side.
 func onSocket(ctx context.Context, do func(fd uintptr)) bool {
 	conn, _ := ctx.Value(connKey{}).(net.Conn)
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // of TLS
+	for t, ok := conn.(interface{ NetConn() net.Conn }); ok; t, ok = conn.(interface{ NetConn() net.Conn }) { // below TLS and framing
 		conn = t.NetConn()
 	}
 	c, ok := conn.(syscall.Conn)

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,7 @@ type App struct {
 	log      *slog.Logger
 	listener *api.Listener  // nil where it could not listen
 	tokens   *access.Tokens // nil where everybody may ask
+	tls      *tls.Config    // nil for plain HTTP
 	queue    *disk.Queue
 	results  *results.Store
 	intake   *distributor.Distributor
@@ -112,6 +114,13 @@ func (a *App) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if c := a.o.Config; c.TLSCert != "" {
+		var err error
+		if a.tls, err = access.ServerTLS(access.ServerFiles{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}, a.log); err != nil {
+			return err
+		}
+	}
+	a.warnOpen()
 	open := a.openLocal
 	if a.o.Role == Analyze {
 		open = a.openRemote
@@ -165,6 +174,24 @@ func (a *App) maxConnections() int {
 	return api.MaxConnections(uint64(files.Cur), queue)
 }
 
+// warnOpen says what any client may do where others than this machine can reach the process and need neither token nor certificate.
+func (a *App) warnOpen() {
+	c := a.o.Config
+	addr, ok := a.listener.Addr().(*net.TCPAddr)
+	if a.tokens != nil || c.TLSClientCA != "" || ok && addr.IP.IsLoopback() {
+		return
+	}
+	may := access.Anything
+	if a.o.Role == Analyze {
+		may &^= access.Ingest | access.Work
+	}
+	if c.ReadOnly {
+		may &^= access.Operate
+	}
+	a.log.Warn("any client that reaches this address needs no token", "address", a.Address(), "may", may.Describe(),
+		"do", "set token_file, or listen on 127.0.0.1")
+}
+
 func (a *App) openLocal(ctx context.Context) (err error) {
 	c := a.o.Config
 	qo := c.Queue
@@ -191,9 +218,15 @@ func resultsOptions(qo disk.Options) results.Options {
 }
 
 func (a *App) openRemote(context.Context) (err error) {
-	if a.remote, err = remote.NewClient(a.o.Config.Distributor); err == nil && a.tokens != nil {
-		a.remote.Token = a.tokens.First
+	c := a.o.Config
+	if a.remote, err = remote.NewClient(c.Distributor); err != nil {
+		return err
 	}
+	if a.tokens != nil {
+		a.remote.Token = a.tokens.For(access.Work)
+	}
+	conf, err := access.ClientTLS(access.ClientFiles{CA: c.TLSCA, Cert: c.TLSClientCert, Key: c.TLSClientKey}, a.log)
+	a.remote.UseTLS(conf)
 	return err
 }
 
@@ -257,13 +290,17 @@ func (a *App) Address() string { return a.listener.Addr().String() }
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	srv := &http.Server{
-		Handler:           api.Bodies{Next: &access.Guard{Tokens: a.tokens, Base: a.o.Config.BasePath, SignIn: dashboard.SignIn(), Next: a.api}, Stopping: a.stopping.Load},
+		Handler:           api.RefuseAmbiguous(api.Bodies{Next: a.guard(), Stopping: a.stopping.Load}),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10, // net/http adds 4 KB; in memory they take up to twenty times as much
 		ConnState:         a.listener.Idle.ConnState,
-		ConnContext:       api.ConnContext,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return api.ConnContext(api.FramedContext(ctx, c), c)
+		},
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // every request has to come by the handler
 	}
 	watching := watch(a.api)
 	defer watching()
@@ -277,7 +314,7 @@ func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	drained := make(chan struct{}) // the analyzers have ended
 	g.Go(func() error {
-		if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(api.Framed(a.listener, a.tls)); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -309,6 +346,12 @@ func (a *App) Run(ctx context.Context) error {
 	err := g.Wait()
 	a.logStopped()
 	return err
+}
+
+// guard is what every request has to pass.
+func (a *App) guard() *access.Guard {
+	c := a.o.Config
+	return &access.Guard{Tokens: a.tokens, Hosts: c.AllowedHosts, Base: c.BasePath, SignIn: dashboard.SignIn(), Next: a.api}
 }
 
 // logStopped says how the process ends, so that the log tells a clean stop from a sudden death.

@@ -4,6 +4,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,7 +116,7 @@ func newRoot() *cobra.Command {
 		Short: "Takes logs in, keeps them safe until they are analyzed, and runs as many analyzers as the backlog needs",
 		Long: `Sluice takes logs in, keeps them safe on disk until they are analyzed, and runs exactly as
 many analyzers as the backlog needs.`,
-		Example: `  sluice run                                      everything in one process, on :8000
+		Example: `  sluice run                                      everything in one process, on port 8000 of this machine
   curl --data-binary @app.log localhost:8000/v1/records
   sluice top                                      watch it
   sluice decisions                                why the pool has the size it has
@@ -231,19 +232,32 @@ func logger(w io.Writer, c *config.Config) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-// client asks the process that the configuration names, or the one that an answer names in its place. A bad URL is a mistake of usage.
-func client(c *config.Config) (*server, error) {
+// client looks at the process that the configuration names.
+func client(c *config.Config) (*server, error) { return clientFor(c, access.Read) }
+
+// clientFor does what needs some scopes at the process that the configuration names, or the one that an answer names in its place. A bad
+// URL is a mistake of usage.
+func clientFor(c *config.Config, need access.Scope) (*server, error) {
 	cl, err := remote.NewClient(c.Server)
 	if err != nil {
 		return nil, usageError{nil, err}
 	}
 	cl.Follow = true
-	cl.Token, err = token(c)
+	if cl.Token, err = token(c, need); err != nil {
+		return nil, err
+	}
+	conf, err := clientTLS(c)
+	cl.UseTLS(conf)
 	return &server{cl, c.JSON}, err
 }
 
-// token is what to send as bearer token; nil where there is none.
-func token(c *config.Config) (func() string, error) {
+// clientTLS is how to speak to a distributor at https; nil where nothing is said about it.
+func clientTLS(c *config.Config) (*tls.Config, error) {
+	return access.ClientTLS(access.ClientFiles{CA: c.TLSCA, Cert: c.TLSClientCert, Key: c.TLSClientKey}, nil)
+}
+
+// token is what to send as bearer token with requests that need some scopes; nil where there is none.
+func token(c *config.Config, need access.Scope) (func() string, error) {
 	if c.TokenFile == "" {
 		return nil, nil
 	}
@@ -251,7 +265,7 @@ func token(c *config.Config) (func() string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.First, nil
+	return t.For(need), nil
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
@@ -123,7 +124,7 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 		if *all {
 			paths = []string{"/v1/dead" + suffix}
 		}
-		cl, err := client(c)
+		cl, err := clientFor(c, access.Operate)
 		if err != nil {
 			return err
 		}

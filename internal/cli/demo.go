@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/demo"
 )
@@ -49,7 +50,10 @@ It ends with an account of every record, and fails if that does not add up.`
 		}
 		if c.ServerNamed {
 			o.Distributor = c.Server
-			if o.Token, err = token(c); err != nil {
+			if o.Token, err = token(c, access.Ingest|access.Read); err != nil {
+				return err
+			}
+			if o.TLS, err = clientTLS(c); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/doctor"
 	"github.com/sluicehq/sluice/queue/disk"
@@ -18,8 +19,8 @@ func doctorCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 It takes the flags, the environment and the file of sluice run, and looks at: the configuration, the data folder, its disk (space, inodes, how long a
-sync takes), file handles, memory, the clock, the port, and the process that --server names. It changes nothing. The exit code is 1 if there is a
-problem, and 0 with warnings.`
+sync takes), file handles, memory, the clock, the port, who can reach it, the certificate, and the process that --server names. It changes nothing. The exit code is 1
+if there is a problem, and 0 with warnings.`
 	l := config.NewLoader(config.Groups()...)
 	l.AddFlags(cmd.Flags())
 	cmd.Flags().SortFlags = false
@@ -31,11 +32,15 @@ problem, and 0 with warnings.`
 				return usageError{nil, wrong}
 			}
 		}
-		o := doctor.Options{Version: version(), File: c.File, ConfigErr: wrong, Dir: c.Queue.Dir, Listen: c.Listen, Needs: needs(c)}
+		o := doctor.Options{Version: version(), File: c.File, ConfigErr: wrong, Dir: c.Queue.Dir, Listen: c.Listen, Needs: needs(c),
+			TokenFile: c.TokenFile, TLS: access.ServerFiles{Cert: c.TLSCert, Key: c.TLSKey, ClientCA: c.TLSClientCA}}
 		if c.ServerNamed {
 			o.Distributor = c.Server
 			var err error
-			if o.Token, err = token(c); err != nil {
+			if o.Token, err = token(c, access.Read); err != nil {
+				return err
+			}
+			if o.ClientTLS, err = clientTLS(c); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/emitter"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/words"
 )
@@ -78,7 +79,15 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 		defer o.Replay.Close()
 	}
 	log := logger(cmd.ErrOrStderr(), c)
-	bearer, err := token(c)
+	need := access.Ingest
+	if f.verify {
+		need |= access.Read
+	}
+	bearer, err := token(c, need)
+	if err != nil {
+		return err
+	}
+	conf, err := clientTLS(c)
 	if err != nil {
 		return err
 	}
@@ -86,7 +95,7 @@ func emit(cmd *cobra.Command, c *config.Config, f emitFlags) error {
 	if err != nil {
 		return err
 	}
-	cl, err := emitter.NewClient(to, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer})
+	cl, err := emitter.NewClient(to, emitter.ClientOptions{Compression: f.compression, Logger: log, Token: bearer, TLS: conf})
 	if err != nil {
 		return usageError{nil, err}
 	}

@@ -55,7 +55,7 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 			}
 		}
 		if w := cmd.ErrOrStderr(); isTerminal(w) {
-			o.Listening = func(address string) { welcome(w, role, address, c.BasePath) }
+			o.Listening = func(address string) { welcome(w, role, address, c) }
 		}
 		a, err := app.New(cmd.Context(), o)
 		if err != nil {
@@ -73,9 +73,12 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 }
 
 // welcome says what to do next, to somebody at a terminal.
-func welcome(w io.Writer, role app.Role, address, base string) {
+func welcome(w io.Writer, role app.Role, address string, c *config.Config) {
 	_, port, _ := net.SplitHostPort(address)
-	url := "http://localhost:" + port + base
+	url := "http://localhost:" + port + c.BasePath
+	if c.TLSCert != "" {
+		url = "https://localhost:" + port + c.BasePath
+	}
 	if role != app.Analyze {
 		fmt.Fprintf(w, "  send:  curl --data-binary @app.log %s/v1/records\n", url)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
 )
@@ -41,7 +42,7 @@ func scaleAct(cmd *cobra.Command, body func(args []string) (any, error)) *cobra.
 				return err
 			}
 		}
-		cl, err := client(c)
+		cl, err := clientFor(c, access.Operate)
 		if err != nil {
 			return err
 		}

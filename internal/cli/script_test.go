@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the scripts under testdata/script. Beside the usual commands they know
 //
 //	serve NAME ARGS...   start a server (run, distributor or analyze) on a free port; its URL is in $NAME, its address in ${NAME}_ADDRESS
-//	stop NAME            ask it to stop, and want it to end cleanly
+//	shutdown NAME        ask it to stop, and want it to end cleanly; stop is a command of testscript that ends the script
 //	post URL TYPE FILE   send a file as the body of a POST; status and answer go to stdout
 //	get URL              the same for GET
 //	until REGEXP ARGS... run a sluice command again and again until it prints what matches
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serve, "stop": stop, "post": post, "get": get, "until": until, "occupy": occupy, "status": status, "once": once,
+			"serve": serve, "shutdown": shutdown, "post": post, "get": get, "until": until, "occupy": occupy, "status": status, "once": once,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "disk" { // is the temporary folder on a disk?
@@ -98,7 +98,7 @@ var readyLine = regexp.MustCompile(`"msg":"ready".*"address":"([^"]+)"`)
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	one(ts, neg, args, 2, "serve NAME ARGS...")
-	name, args := args[0], append(args[1:], "--listen", "127.0.0.1:0")
+	name, args := args[0], append([]string{args[1], "--listen", "127.0.0.1:0"}, args[2:]...) // a script may say otherwise
 	s := &server{log: ts.MkAbs(name + ".log"), exited: make(chan struct{})}
 	log, err := os.Create(s.log)
 	ts.Check(err)
@@ -141,8 +141,8 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func stop(ts *testscript.TestScript, neg bool, args []string) {
-	one(ts, neg, args, 1, "stop NAME")
+func shutdown(ts *testscript.TestScript, neg bool, args []string) {
+	one(ts, neg, args, 1, "shutdown NAME")
 	s := ts.Value(serversKey{}).(map[string]*server)[args[0]]
 	if s == nil {
 		ts.Fatalf("no server %s", args[0])

@@ -48,6 +48,35 @@ func (k *checker) fits(asked *Config) {
 	}
 }
 
+// together refuses settings that mean nothing without another.
+func (k *checker) together() {
+	c := k.c
+	for _, pair := range []struct {
+		group          Group
+		name, needs    string
+		value, missing string
+	}{
+		{Server, "tls-cert", "tls-key", c.TLSCert, c.TLSKey},
+		{Server, "tls-key", "tls-cert", c.TLSKey, c.TLSCert},
+		{Server, "tls-client-ca", "tls-cert", c.TLSClientCA, c.TLSCert},
+		{Client, "tls-client-cert", "tls-client-key", c.TLSClientCert, c.TLSClientKey},
+		{Client, "tls-client-key", "tls-client-cert", c.TLSClientKey, c.TLSClientCert},
+	} {
+		if slices.Contains(k.l.groups, pair.group) && pair.value != "" && pair.missing == "" {
+			k.in.problem("%s is %s (%s), want %s beside it", byName(pair.name).key(), quoted(pair.value), k.in.given[pair.name].source, byName(pair.needs).key())
+		}
+	}
+	url, given := k.in.given["distributor"]
+	if !slices.Contains(k.l.groups, Client) || !given || !strings.HasPrefix(c.Distributor, "http://") {
+		return
+	}
+	for _, name := range []string{"tls-ca", "tls-client-cert"} { // what is meant to be secret would go over the wire as it is
+		if g, ok := k.in.given[name]; ok && g.text != "" {
+			k.in.problem("%s is %s (%s), want distributor to begin with https://; it is %s (%s)", byName(name).key(), quoted(g.text), g.source, quoted(url.text), url.source)
+		}
+	}
+}
+
 // rooms asks each room that is in use what it thinks of its options.
 func (k *checker) rooms() {
 	c := k.c

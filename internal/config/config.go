@@ -55,16 +55,23 @@ type Config struct {
 	LogFormat string     // LogAuto, LogText or LogJSON
 	TokenFile string     // file of bearer tokens, to ask for and to send; empty for none
 
-	Distributor string // URL of the distributor, without a slash at the end
-	Server      string // URL of the process to ask, without a slash at the end; see ServerNamed
-	ServerNamed bool   // Server was named, as server or as distributor, and does not merely follow from Listen or the defaults
-	JSON        bool   // print JSON for programs instead of text for people
+	Distributor   string // URL of the distributor, without a slash at the end
+	Server        string // URL of the process to ask, without a slash at the end; see ServerNamed
+	ServerNamed   bool   // Server was named, as server or as distributor, and does not merely follow from Listen or the defaults
+	TLSCA         string // file of certificates that vouch for a server at https; empty for those of the system
+	TLSClientCert string // file of the certificate that a client shows; empty for none
+	TLSClientKey  string // file of its private key
+	JSON          bool   // print JSON for programs instead of text for people
 
-	Listen             string // address to serve HTTP on
-	MaxIdleConnections int    // connections that may be open and idle
-	BasePath           string // everything lies below it, such as "/sluice"; empty for none
-	ReadOnly           bool   // nobody may steer over HTTP
-	MemoryLimit        int64  // soft limit of the Go heap in bytes; 0 means none
+	Listen             string   // address to serve HTTP on
+	AllowedHosts       []string // names that it answers to besides localhost and IP addresses
+	TLSCert            string   // file of the server's certificate; empty for no TLS
+	TLSKey             string   // file of its private key
+	TLSClientCA        string   // file of certificates that vouch for clients; empty asks clients for none
+	MaxIdleConnections int      // connections that may be open and idle
+	BasePath           string   // everything lies below it, such as "/sluice"; empty for none
+	ReadOnly           bool     // nobody may steer over HTTP
+	MemoryLimit        int64    // soft limit of the Go heap in bytes; 0 means none
 
 	Queue       disk.Options
 	HistoryDays int // days for which the arrivals per second are kept besides today; 0 means none
@@ -117,7 +124,7 @@ func bare() *Config {
 	c := &Config{
 		LogLevel: slog.LevelInfo, LogFormat: LogAuto,
 		Distributor: "http://127.0.0.1:8000", Server: "http://127.0.0.1:8000",
-		Listen: ":8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
+		Listen: "127.0.0.1:8000", MaxIdleConnections: 2000, MemoryLimit: 200e6,
 		Queue: disk.Options{Dir: "./sluice-data"}, HistoryDays: 14,
 		Handler:   HandlerConfig{Name: HandlerCount, SleepPerRecord: 10 * time.Millisecond},
 		Preset:    autoscale.PresetNames()[0],

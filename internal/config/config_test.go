@@ -132,7 +132,9 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"max-in-flight-bytes": "65MiB", "max-pending-bytes": "3MB", "memory-limit": "1GiB", "scale-down-threshold": "9", "hold": "2.5s",
 		"max-attempts": "3", "split-after": "3", "min-size": "3", "max-size": "4", "scale-up-threshold": "20",
 		"policy": "kpa", "governor": "false", "seasonal": "true", "dry-run": "true", "league": "slo,hpa", "autoscaler-state": "/tmp/state.json",
-		"multiline": "false", "token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true",
+		"multiline": "false", "token-file": "/etc/tokens", "base-path": "/logs", "read-only": "true", "allowed-hosts": "sluice,logs.example",
+		"tls-cert": "/etc/a.pem", "tls-key": "/etc/b.pem", "tls-client-ca": "/etc/c.pem",
+		"tls-ca": "/etc/d.pem", "tls-client-cert": "/etc/e.pem", "tls-client-key": "/etc/f.pem",
 		"policy-settings": "down_window=30s,target=20", "slo-target": "99.5%",
 	}
 	for i := range table {
@@ -154,8 +156,15 @@ func TestEverySettingFromEverySource(t *testing.T) {
 			{sources{env: []string{s.env() + "=" + want}}, "environment " + s.env()},
 			{sources{file: s.key() + `: "` + want + `"`}, "file sluice.yaml:1"},
 		} {
-			if s.name == "policy-settings" { // only rivals have them
+			switch s.name {
+			case "policy-settings": // only rivals have them
 				test.from.env = append(test.from.env, "SLUICE_POLICY=hpa")
+			case "tls-cert", "tls-client-cert":
+				test.from.env = append(test.from.env, strings.Replace(s.env(), "CERT", "KEY", 1)+"=/etc/key.pem")
+			case "tls-key", "tls-client-key":
+				test.from.env = append(test.from.env, strings.Replace(s.env(), "KEY", "CERT", 1)+"=/etc/cert.pem")
+			case "tls-client-ca":
+				test.from.env = append(test.from.env, "SLUICE_TLS_CERT=/etc/cert.pem", "SLUICE_TLS_KEY=/etc/key.pem")
 			}
 			got := find(t, mustLoad(t, test.from), s.key())
 			if got.Value != want || got.Source != test.source {
@@ -170,7 +179,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c := mustLoad(t, sources{})
-	if c.Listen != ":8000" || c.Distributor != "http://127.0.0.1:8000" || c.Queue.Dir != "./sluice-data" || c.Handler.Name != HandlerCount {
+	if c.Listen != "127.0.0.1:8000" || c.Distributor != "http://127.0.0.1:8000" || c.Queue.Dir != "./sluice-data" || c.Handler.Name != HandlerCount {
 		t.Errorf("defaults: listen %q, distributor %q, data %q, handler %q", c.Listen, c.Distributor, c.Queue.Dir, c.Handler.Name)
 	}
 	if c.MemoryLimit != 200_000_000 || c.MaxIdleConnections != 2000 || c.Handler.SleepPerRecord != 10*time.Millisecond {
@@ -311,8 +320,8 @@ func TestOtherGroupsAreCheckedAndNotUsed(t *testing.T) {
 	if c.Distributor != "http://d:1" || c.Autoscale.MaxSize != 10 || c.Analyzer.Slots != 1 || c.Queue.Dir != "./sluice-data" {
 		t.Errorf("distributor %q, max size %d, slots %d, data %q", c.Distributor, c.Autoscale.MaxSize, c.Analyzer.Slots, c.Queue.Dir)
 	}
-	if len(c.Settings()) != 5 {
-		t.Errorf("settings %+v, want config, log_level, log_format, token_file, distributor", c.Settings())
+	if len(c.Settings()) != 8 {
+		t.Errorf("settings %+v, want config, log_level, log_format, token_file, distributor and three of TLS", c.Settings())
 	}
 	shared.file += "\nlease: soon"
 	if _, err := load(t, shared); err == nil || !strings.Contains(err.Error(), `lease is "soon" (file sluice.yaml:5)`) {

@@ -228,6 +228,38 @@ func wording(p *string, needed bool) field {
 	}
 }
 
+// file is the path of a file, or nothing.
+func file(p *string) field {
+	f := wording(p, false)
+	f.shape = "file"
+	return f
+}
+
+// hosts is a list of host names, with commas.
+func hosts(p *[]string) field {
+	return field{
+		kind: isText, shape: "names",
+		set: func(text string) error {
+			var list []string
+			for name := range strings.SplitSeq(text, ",") {
+				name = strings.ToLower(strings.TrimSpace(name))
+				if name == "" {
+					continue
+				}
+				if strings.ContainsAny(name, "*/:@ ") {
+					return wantError("host names without scheme, port or *, such as logs.example,sluice")
+				}
+				if !slices.Contains(list, name) {
+					list = append(list, name)
+				}
+			}
+			*p = list
+			return nil
+		},
+		text: func() string { return strings.Join(*p, ",") },
+	}
+}
+
 // choice is one of a few names.
 func choice[T ~string](p *T, names ...string) field {
 	return field{

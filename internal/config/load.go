@@ -183,6 +183,7 @@ func (l *Loader) build(in *input) *Config {
 		check.settings[s.Name] = s
 	}
 	check.fits(&asked)
+	check.together()
 	check.rooms()
 	return c
 }
@@ -229,7 +230,7 @@ func (l *Loader) chooseServer(c *Config, in *input) {
 		in.derive("server", "distributor ("+distributor.source+")")
 	case !slices.Contains(l.groups, Server):
 		listen, ok := in.given["listen"]
-		if url := urlOf(listen.text, in.given["base-path"].text); ok && url != "" {
+		if url := urlOf(listen.text, in.given["base-path"].text, in.given["tls-cert"].text != ""); ok && url != "" {
 			c.Server = url
 			in.derive("server", "listen ("+listen.source+")")
 		}
@@ -237,7 +238,7 @@ func (l *Loader) chooseServer(c *Config, in *input) {
 }
 
 // urlOf is where a process on the same machine answers that listens at an address; empty where that does not say the port.
-func urlOf(listen, basePath string) string {
+func urlOf(listen, basePath string, tls bool) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
 		return ""
@@ -248,7 +249,11 @@ func urlOf(listen, basePath string) string {
 			host = "::1"
 		}
 	}
-	return "http://" + net.JoinHostPort(host, port) + strings.TrimRight(basePath, "/")
+	scheme := "http://"
+	if tls {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port) + strings.TrimRight(basePath, "/")
 }
 
 // thresholdGiven names the first setting given that only the threshold policy reads, with its source; empty if there is none.

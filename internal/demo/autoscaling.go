@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -21,6 +22,7 @@ type AutoscalingOptions struct {
 	Options
 	Distributor string        // URL of a distributor that runs already; empty starts one
 	Token       func() string // the bearer token to send to it; nil for none
+	TLS         *tls.Config   // how to speak to it at https; nil for as usual
 	Duration    time.Duration // about how long it takes; zero means 60s
 	Emitters    int           // zero means 10
 	Rate        float64       // records a second of all emitters; zero means a little less than the largest pool can take
@@ -67,7 +69,8 @@ func Autoscaling(ctx context.Context, o AutoscalingOptions) (_ *Account, err err
 	}
 	defer stats.Close()
 	stats.Token = o.Token
-	client, err := emitter.NewClient(url, emitter.ClientOptions{Logger: o.Log, Token: o.Token})
+	stats.UseTLS(o.TLS)
+	client, err := emitter.NewClient(url, emitter.ClientOptions{Logger: o.Log, Token: o.Token, TLS: o.TLS})
 	if err != nil {
 		return nil, err
 	}

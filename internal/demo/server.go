@@ -42,7 +42,8 @@ func startServer(ctx context.Context, role app.Role, o Options, ended func(), ch
 		return nil, fmt.Errorf("temporary folder: %w", err)
 	}
 	c.Queue.Dir, c.Listen = s.dir, "127.0.0.1:0"
-	c.TokenFile, c.BasePath, c.ReadOnly = "", "", false
+	c.TokenFile, c.BasePath, c.ReadOnly, c.AllowedHosts = "", "", false, nil
+	c.TLSCert, c.TLSKey, c.TLSClientCA = "", "", ""
 	c.Intake.MaxBatchRecords = batchRecords
 	c.Handler = config.HandlerConfig{Name: config.HandlerSleep, SleepPerRecord: sleepPerRecord}
 	change(c)

@@ -39,7 +39,7 @@ type Report struct {
 // Examine turns facts into findings, in the order in which a person should read them.
 func Examine(f Facts) Report {
 	var r Report
-	for _, look := range []func(Facts) []Finding{system, configuration, folder, space, inodes, syncSpeed, files, memory, clock, port, server} {
+	for _, look := range []func(Facts) []Finding{system, configuration, folder, space, inodes, syncSpeed, files, memory, clock, port, reach, certificate, server} {
 		r.Findings = append(r.Findings, look(f)...)
 	}
 	for _, one := range r.Findings {
@@ -348,6 +348,55 @@ func port(f Facts) []Finding {
 	return []Finding{bad(topic, "stop the process that has it (ss -ltnp shows which), or choose another with --listen", "%s is taken, and it is not a Sluice that answers there", p.Address)}
 }
 
+// reach says who can reach the address, and what they need.
+func reach(f Facts) []Finding {
+	const topic = "access"
+	a := f.Access
+	var out []Finding
+	switch {
+	case a.Address == "":
+		return nil
+	case a.TokenErr != "":
+		out = append(out, bad(topic, "correct the file, or name another with --token-file", "%s", a.TokenErr))
+	case a.TokenFile != "":
+		out = append(out, ok(topic, "clients of %s need a token", a.Address))
+	case a.Local:
+		out = append(out, ok(topic, "only this machine can reach %s", a.Address))
+	case a.Certified:
+		out = append(out, ok(topic, "clients of %s need a certificate", a.Address))
+	default:
+		out = append(out, warn(topic, "set token_file, or listen on 127.0.0.1", "any client that reaches %s may send, lease and read records, drop dead letters and resize the pool, without a token", a.Address))
+	}
+	if a.TokenMode != "" {
+		out = append(out, warn(topic, "chmod 600 "+a.TokenFile, "other users can read or change the tokens in %s (%s)", a.TokenFile, a.TokenMode))
+	}
+	return out
+}
+
+// renew is how long before its end a certificate should be replaced.
+const renew = 14 * 24 * time.Hour
+
+func certificate(f Facts) []Finding {
+	const topic = "certificate"
+	c := f.Cert
+	if c.File == "" {
+		return nil
+	}
+	var out []Finding
+	switch left := c.Ends.Sub(f.Clock.Now); {
+	case c.Err != "":
+		return []Finding{bad(topic, "correct tls_cert, tls_key and tls_client_ca", "%s", c.Err)}
+	case left < renew:
+		out = append(out, warn(topic, "replace it; that takes no restart", "%s ends at %s, in %s", c.File, c.Ends.UTC().Format(time.RFC3339), words.Duration(left)))
+	default:
+		out = append(out, ok(topic, "%s is good until %s", c.File, c.Ends.UTC().Format(time.RFC3339)))
+	}
+	if c.KeyMode != "" {
+		out = append(out, warn(topic, "chmod 600 "+c.Key, "other users can read or change the private key %s (%s)", c.Key, c.KeyMode))
+	}
+	return out
+}
+
 func server(f Facts) []Finding {
 	const topic = "distributor"
 	s := f.Server
@@ -355,7 +404,7 @@ func server(f Facts) []Finding {
 	case s.URL == "":
 		return nil
 	case s.Err != "":
-		return []Finding{bad(topic, "is it running? is the address right? may this machine reach it? with token_file there: --token-file", "%s", s.Err)}
+		return []Finding{bad(topic, "is it running? is the address right? may this machine reach it? with token_file there: --token-file; with a certificate of your own there: --tls-ca", "%s", s.Err)}
 	case s.NotReady != "":
 		return []Finding{warn(topic, "see Readiness in docs/operations.md", "%s answers and is not ready: %s", s.URL, s.NotReady)}
 	case s.Role != "run" && s.Role != "distributor":

@@ -16,6 +16,8 @@ func healthy() Facts {
 		Limits:  Limits{Files: 65536, Memory: 8 << 30, Available: 6 << 30},
 		Clock:   Clock{Now: time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC), Synced: true, SyncKnown: true},
 		Port:    Port{Address: ":8000", Free: true},
+		Access:  Access{Address: ":8000", TokenFile: "/etc/sluice/tokens"},
+		Cert:    Certificate{File: "/etc/sluice/cert.pem", Ends: time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)},
 		Service: Needs{MaxBytes: 10 << 30, MinFree: 256 << 20, Memory: 200e6, Connections: 2000, Syncs: true},
 	}
 }
@@ -32,7 +34,7 @@ func TestAHealthyMachineHasNothingToDo(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, want := range []string{"sluice", "configuration", "data folder", "file system", "disk space", "inodes", "disk sync", "file handles", "memory", "clock", "port"} {
+	for _, want := range []string{"sluice", "configuration", "data folder", "file system", "disk space", "inodes", "disk sync", "file handles", "memory", "clock", "port", "access", "certificate"} {
 		if !topics[want] {
 			t.Errorf("nothing is said about %s", want)
 		}
@@ -90,6 +92,15 @@ func TestFindings(t *testing.T) {
 		{"a port of another Sluice", func(f *Facts) { f.Port.Free, f.Port.Sluice = false, "run" }, "port", Problem, "another data folder"},
 		{"a port of the Sluice that runs", func(f *Facts) { f.Port.Free, f.Port.Sluice, f.Data.Locked = false, "run", true }, "port", OK, "a running Sluice"},
 		{"a port below 1024", func(f *Facts) { f.Port.Free, f.Port.Err = false, "permission denied" }, "port", Problem, "permission denied"},
+		{"open to all", func(f *Facts) { f.Access.TokenFile = "" }, "access", Warning, "without a token"},
+		{"open to this machine", func(f *Facts) { f.Access.TokenFile, f.Access.Local = "", true }, "access", OK, "only this machine"},
+		{"open to those with a certificate", func(f *Facts) { f.Access.TokenFile, f.Access.Certified = "", true }, "access", OK, "need a certificate"},
+		{"no tokens in the file", func(f *Facts) { f.Access.TokenErr = "it has no token" }, "access", Problem, "no token"},
+		{"tokens for all to read", func(f *Facts) { f.Access.TokenMode = "-rw-r--r--" }, "access", Warning, "other users can read"},
+		{"a certificate that ends soon", func(f *Facts) { f.Cert.Ends = f.Clock.Now.Add(48 * time.Hour) }, "certificate", Warning, "in 2d"},
+		{"a certificate that is none", func(f *Facts) { f.Cert.Err = "not PEM" }, "certificate", Problem, "not PEM"},
+		{"a key for all to read", func(f *Facts) { f.Cert.KeyMode = "-rw-r--r--" }, "certificate", Warning, "private key"},
+		{"no TLS", func(f *Facts) { f.Cert = Certificate{Ends: f.Cert.Ends} }, "sluice", OK, "linux"},
 		{"nobody there", func(f *Facts) { f.Server = Server{URL: "http://logs:8000", Err: "connection refused"} }, "distributor", Problem, "refused"},
 		{"a pool there", func(f *Facts) { f.Server = Server{URL: "http://logs:8001", Role: "analyze"} }, "distributor", Warning, "a pool, not a distributor"},
 		{"not ready there", func(f *Facts) { f.Server = Server{URL: "http://logs:8000", Role: "run", NotReady: "stopping"} }, "distributor", Warning, "stopping"},

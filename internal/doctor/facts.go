@@ -12,6 +12,8 @@ type Facts struct {
 	Limits  Limits
 	Clock   Clock
 	Port    Port
+	Access  Access
+	Cert    Certificate
 	Server  Server
 	Service Needs
 }
@@ -85,6 +87,25 @@ type Port struct {
 	Free    bool
 	Sluice  string // role of the Sluice that answers there; empty if none does
 	Err     string // why it cannot be listened on, where it is not that somebody has it
+}
+
+// Access is who can reach the address, and what they need.
+type Access struct {
+	Address   string
+	Local     bool   // only this machine can reach it
+	TokenFile string // empty where there are no tokens
+	TokenErr  string // what is wrong with it
+	TokenMode string // its rights, where others than its owner have some
+	Certified bool   // clients need a certificate
+}
+
+// Certificate is the server's for TLS.
+type Certificate struct {
+	File    string // empty where there is no TLS
+	Ends    time.Time
+	Err     string
+	Key     string
+	KeyMode string // rights to the private key, where others have some
 }
 
 // Server is the distributor that was asked for.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/access"
 )
 
 // Options say what to look at.
@@ -27,6 +30,9 @@ type Options struct {
 	Listen      string // address
 	Distributor string // URL; empty asks nobody
 	Token       func() string
+	ClientTLS   *tls.Config // how to speak to Distributor at https; nil for as usual
+	TokenFile   string      // empty for none
+	TLS         access.ServerFiles
 	Needs       Needs // MinFree negative is the default for the disk
 
 	Syncs    int           // most syncs to measure; zero means 200
@@ -54,7 +60,9 @@ func Gather(ctx context.Context, o Options) Facts {
 	f.Limits = limits()
 	f.Clock.Now = time.Now()
 	f.Clock.Synced, f.Clock.SyncKnown = clockSynced()
-	f.Port = lookAtPort(ctx, o.Listen)
+	f.Port = lookAtPort(ctx, o)
+	f.Access = lookAtAccess(o)
+	f.Cert = lookAtCertificate(o.TLS)
 	if o.Distributor != "" {
 		f.Server, f.Clock = lookAtServer(ctx, o, f.Clock)
 	}
@@ -200,7 +208,8 @@ func measureSync(ctx context.Context, dir string, o Options) (s Sync) {
 }
 
 // lookAtPort listens for a moment, and where it can't, asks whether it is a Sluice that has the port.
-func lookAtPort(ctx context.Context, address string) Port {
+func lookAtPort(ctx context.Context, o Options) Port {
+	address := o.Listen
 	p := Port{Address: address}
 	l, err := net.Listen("tcp", address)
 	switch {
@@ -214,14 +223,55 @@ func lookAtPort(ctx context.Context, address string) Port {
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			host = "127.0.0.1"
 		}
-		p.Sluice = sluiceAt(ctx, "http://"+net.JoinHostPort(host, port))
+		p.Sluice = sluiceAt(ctx, net.JoinHostPort(host, port), o.TLS.Cert != "")
 	}
 	return p
 }
 
+// lookAtAccess finds out who can reach the address.
+func lookAtAccess(o Options) Access {
+	a := Access{Address: o.Listen, TokenFile: o.TokenFile, Certified: o.TLS.ClientCA != ""}
+	host, _, _ := net.SplitHostPort(o.Listen)
+	ip := net.ParseIP(host)
+	a.Local = host == "localhost" || ip != nil && ip.IsLoopback()
+	if a.TokenFile == "" {
+		return a
+	}
+	if _, err := access.ReadTokens(a.TokenFile, nil); err != nil {
+		a.TokenErr = err.Error()
+	}
+	if mode, exposed := access.ExposedTokens(a.TokenFile); exposed {
+		a.TokenMode = mode.String()
+	}
+	return a
+}
+
+func lookAtCertificate(files access.ServerFiles) Certificate {
+	c := Certificate{File: files.Cert, Key: files.Key}
+	if files.Cert == "" {
+		return c
+	}
+	conf, err := access.ServerTLS(files, nil)
+	if err != nil {
+		c.Err = err.Error()
+		return c
+	}
+	if conf, err = conf.GetConfigForClient(nil); err == nil {
+		c.Ends = conf.Certificates[0].Leaf.NotAfter
+	}
+	if mode, exposed := access.ExposedKey(files.Key); exposed {
+		c.KeyMode = mode.String()
+	}
+	return c
+}
+
 // sluiceAt is the role of the Sluice at an address. One that asks for a token says of itself only that it is one.
-func sluiceAt(ctx context.Context, url string) string {
-	status, _, body, err := ask(ctx, url+"/v1/stats", nil)
+func sluiceAt(ctx context.Context, address string, secure bool) string {
+	url, conf := "http://"+address, (*tls.Config)(nil)
+	if secure { // it is not told anything, so it need not show who it is
+		url, conf = "https://"+address, &tls.Config{InsecureSkipVerify: true}
+	}
+	status, _, body, err := ask(ctx, url+"/v1/stats", nil, conf)
 	var st struct{ Role string }
 	if err == nil && json.Unmarshal(body, &st) == nil && st.Role != "" {
 		return st.Role
@@ -237,7 +287,7 @@ func sluiceAt(ctx context.Context, url string) string {
 func lookAtServer(ctx context.Context, o Options, c Clock) (Server, Clock) {
 	s := Server{URL: o.Distributor}
 	began := time.Now()
-	status, header, body, err := ask(ctx, s.URL+"/v1/stats", o.Token)
+	status, header, body, err := ask(ctx, s.URL+"/v1/stats", o.Token, o.ClientTLS)
 	s.Took = time.Since(began)
 	if err != nil {
 		s.Err = err.Error()
@@ -254,13 +304,13 @@ func lookAtServer(ctx context.Context, o Options, c Clock) (Server, Clock) {
 		return s, c
 	}
 	s.Role, s.Version = st.Role, st.Version
-	if status, _, body, err := ask(ctx, s.URL+"/readyz", o.Token); err == nil && status != http.StatusOK {
+	if status, _, body, err := ask(ctx, s.URL+"/readyz", o.Token, o.ClientTLS); err == nil && status != http.StatusOK {
 		s.NotReady = strings.TrimSpace(fmt.Sprintf("%.300s", body))
 	}
 	return s, c
 }
 
-func ask(ctx context.Context, url string, token func() string) (int, http.Header, []byte, error) {
+func ask(ctx context.Context, url string, token func() string, conf *tls.Config) (int, http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -270,7 +320,12 @@ func ask(ctx context.Context, url string, token func() string) (int, http.Header
 	if token != nil {
 		r.Header.Set("Authorization", "Bearer "+token())
 	}
-	answer, err := http.DefaultClient.Do(r)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableKeepAlives = true
+	if conf != nil {
+		transport.TLSClientConfig = conf
+	}
+	answer, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {
 		return 0, nil, nil, err
 	}

@@ -136,7 +136,7 @@ func TestPorts(t *testing.T) {
 		{address: at(guarded), sluice: "with a token"},
 		{address: "nonsense", wrong: true},
 	} {
-		if p := lookAtPort(t.Context(), tt.address); p.Free != tt.free || p.Sluice != tt.sluice || (p.Err != "") != tt.wrong {
+		if p := lookAtPort(t.Context(), Options{Listen: tt.address}); p.Free != tt.free || p.Sluice != tt.sluice || (p.Err != "") != tt.wrong {
 			t.Errorf("%s is %+v", tt.address, p)
 		}
 	}

@@ -79,3 +79,32 @@ func TestPageOfEachRole(t *testing.T) {
 		})
 	}
 }
+
+// A token that may read shows everything and steers nothing; one that may not read does not open the page.
+func TestPageOfATokenThatMayRead(t *testing.T) {
+	t.Parallel()
+	const sender, looker = "sender-0123456789abcdef", "looker-0123456789abcdef"
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte(sender+" ingest\n"+looker+" read\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := serveBinary(t, plain(t), "run", "--data", t.TempDir(), "--token-file", tokens, "--handler", "discard")
+	b := browse(t)
+	b.excuse("the server responded with a status of 401")
+	b.excuse("the server responded with a status of 403")
+	b.url = server.url + "/"
+	b.do("visit", navigate(b.url+"#/autoscaler"))
+	b.await("the sign-in", `document.querySelector('#token') !== null`)
+	b.enter("#token", sender)
+	b.click("#go")
+	b.await("the sender to be refused", `document.querySelector('#problem').innerText.includes('needs a token with the scope read')`)
+	b.enter("#token", looker)
+	b.click("#go")
+	b.await("the page", `document.body.dataset.conn === 'live' && document.body.dataset.screen === 'autoscaler'`)
+	b.await("nothing to steer with", `document.body.dataset.readonly === 'yes' && document.querySelectorAll('.steer button:disabled, .steer input:disabled').length >= 3`)
+	b.await("the reason", `[...document.querySelectorAll('.steer button')].every(e => e.title.includes('does not have the scope operate'))`)
+	r := ask(t, "POST", server.url+"/v1/autoscaler/pause", "", "Authorization", "Bearer "+looker)
+	if r.status != 403 {
+		t.Errorf("pause: %s, want 403", r)
+	}
+}

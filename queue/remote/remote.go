@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,6 +152,13 @@ func NewClient(base string) (*Client, error) {
 	transport.MaxIdleConns = 0
 	transport.ReadBufferSize = 64 << 10 // most batches come with one read instead of three
 	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}}, nil
+}
+
+// UseTLS says how to speak TLS: whom to trust, and as whom. Nil leaves that to the system. It must be called before the first request.
+func (c *Client) UseTLS(conf *tls.Config) {
+	if t, ok := c.http.Transport.(*http.Transport); ok && conf != nil {
+		t.TLSClientConfig = conf
+	}
 }
 
 // Close waits for requests that calls have left behind, and lets go of idle connections. No call may be under way.

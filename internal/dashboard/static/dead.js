@@ -4,7 +4,7 @@ import { tell } from './address.js';
 import { call, get } from './api.js';
 import { h, attr, text, show, keyed, toast, confirm, panel } from './dom.js';
 import { bytes, count, moment, plural, visible } from './format.js';
-import { store, mayAct, now } from './store.js';
+import { store, mayAct, whyNot, now } from './store.js';
 
 const pageSize = 50;
 
@@ -133,7 +133,7 @@ export function make() {
     const off = busy || !mayAct();
     for (const b of [retryAll, dropAll]) {
       b.disabled = off || groups.length === 0;
-      attr(b, 'title', mayAct() ? null : 'read-only: the setting read_only is on');
+      attr(b, 'title', whyNot());
     }
     show(exportAll, groups.length > 0);
     show(table, groups.length > 0);

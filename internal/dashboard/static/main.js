@@ -5,7 +5,7 @@ import { here, tell, told } from './address.js';
 import { call } from './api.js';
 import { h, attr, text, show, icon, toast } from './dom.js';
 import { duration, inUTC, plural, short, switchZone, verdicts, zone } from './format.js';
-import { store, watch, start, has, changed } from './store.js';
+import { store, watch, start, has, changed, whyNot } from './store.js';
 
 const screens = [
   ['overview', 'Overview', () => import('./overview.js')],
@@ -101,6 +101,7 @@ function header() {
   text(element('conn-state'), connWords[conn.state]);
   if (conn.state !== 'lost') text(element('conn-for'), '');
   show(element('readonly'), ui && ui.read_only);
+  attr(element('readonly'), 'title', whyNot());
   show(element('signout'), ui && ui.auth && ui.signed_in);
   attr(document.body, 'data-conn', conn.state);
   attr(document.body, 'data-readonly', ui && ui.read_only ? 'yes' : null);

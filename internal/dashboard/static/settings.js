@@ -4,7 +4,7 @@ import { call, get } from './api.js';
 import { h, attr, text, show, pooled, toast } from './dom.js';
 import { count, duration, none, percent } from './format.js';
 import { Chart } from './chart.js';
-import { store, mayAct } from './store.js';
+import { store, mayAct, whyNot } from './store.js';
 
 // field, label, unit, least, whole, which policies read it ('' for all)
 const fields = [
@@ -237,7 +237,7 @@ export function settings() {
     for (const control of [policy, preset, ...[...inputs.values()].map((f) => f.input)]) control.disabled = !may;
     look.disabled = !ok || !diff;
     apply.disabled = !may || !ok || !diff;
-    attr(apply, 'title', may ? null : 'read-only: the setting read_only is on');
+    attr(apply, 'title', whyNot());
     reset.disabled = !diff;
   }
 

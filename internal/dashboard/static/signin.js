@@ -18,7 +18,9 @@ form.addEventListener('submit', async (event) => {
       location.reload(); // keeps the screen that the address names
       return;
     }
-    problem.textContent = answer.status === 401 ? 'That token is not good here.' : `The server answered ${answer.status}.`;
+    const said = await answer.json().catch(() => ({}));
+    problem.textContent = answer.status === 401 ? 'That token is not good here.'
+      : answer.status === 403 && said.error ? `${said.error}. ${said.hint}.` : `The server answered ${answer.status}.`;
   } catch {
     problem.textContent = 'The server does not answer.';
   }

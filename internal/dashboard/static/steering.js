@@ -3,7 +3,7 @@
 import { call } from './api.js';
 import { h, attr, text, show, toast, confirm } from './dom.js';
 import { clock, duration, plural, seconds } from './format.js';
-import { store, mayAct, now } from './store.js';
+import { store, mayAct, whyNot, now } from './store.js';
 
 /** steering builds the card. */
 export function steering() {
@@ -72,7 +72,7 @@ export function steering() {
     const off = busy || !mayAct();
     for (const b of [pause, resume, force, size, time]) {
       b.disabled = off;
-      attr(b, 'title', mayAct() ? null : 'read-only: the setting read_only is on');
+      attr(b, 'title', whyNot());
     }
     if (size.value === '' && document.activeElement !== size && !size.dataset.filled) {
       size.dataset.filled = 'yes';

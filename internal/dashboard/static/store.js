@@ -51,6 +51,9 @@ export const decided = () => !!(store.stats && store.stats.autoscaler && store.s
 /** mayAct says whether steering is allowed at all. */
 export const mayAct = () => !(store.ui && store.ui.read_only);
 
+/** whyNot says why it is not, for the title of a button; null where it is. */
+export const whyNot = () => (mayAct() ? null : `read-only: ${store.ui.read_only_reason}`);
+
 function point(st) {
   const [rates, pool, scaler] = [st.rates || {}, st.pool, st.autoscaler];
   return {
