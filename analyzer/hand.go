@@ -38,6 +38,7 @@ type hand struct {
 	lost      bool          // the lease has ended
 	returned  bool          // the handler has returned
 	abandoned bool          // the pool went on without the handler
+	waitedFor bool          // a drain that was over goes on because of it, and the log says so
 }
 
 func newHand(w *worker, l queue.Lease, now time.Time) *hand {

@@ -38,6 +38,7 @@ type leaseJSON struct {
 	Token     string     `json:"token"`
 	Batch     string     `json:"batch"`
 	Attempt   int        `json:"attempt"`
+	HandBacks int        `json:"hand_backs"`
 	Accepted  time.Time  `json:"accepted_at"`
 	ExpiresAt time.Time  `json:"expires_at"`
 	Seconds   float64    `json:"lease_seconds"`
@@ -49,7 +50,7 @@ func (a *jsonAnswer) add(l queue.Lease) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	a.Leases = append(a.Leases, leaseJSON{l.Token, l.Batch.ID, l.Attempt, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds(), lines})
+	a.Leases = append(a.Leases, leaseJSON{l.Token, l.Batch.ID, l.Attempt, l.HandBacks, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds(), lines})
 	return len(lines), nil
 }
 

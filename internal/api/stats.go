@@ -44,6 +44,8 @@ type QueueStats struct {
 	MinFree    int64   `json:"min_free_bytes"` // free space below which nothing is accepted
 	OldestWait float64 `json:"oldest_wait_seconds"`
 	Redelivers int64   `json:"redelivered_batches"`
+	HandBacks  int64   `json:"hand_backs"`        // batches handed back by analyzers that had to leave or could not work, since the start
+	Returning  int64   `json:"returning_batches"` // unfinished batches that were handed back again and again
 	Durability string  `json:"durability"`
 	Problem    string  `json:"queue_problem,omitempty"` // why the queue takes no batches now
 }
@@ -68,7 +70,7 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 		st.QueueStats = &QueueStats{
 			Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight, Lost: q.Lost,
 			Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
-			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
+			OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, HandBacks: q.HandBacks, Returning: q.Returning, Durability: q.Durability,
 		}
 		if err := s.Queue.Healthy(); err != nil {
 			st.Problem = err.Error()

@@ -102,6 +102,9 @@ func healthOf(l Live) Health {
 		if l.KeepingUp.State == "behind" {
 			say("warning", "behind: %s", l.KeepingUp.Text)
 		}
+		if q.Returning > 0 {
+			say("warning", "%s handed back again and again: it takes longer than drain_timeout, or its handler says that it cannot work", words.Plural(q.Returning, "batch was", "batches were"))
+		}
 		if q.Dead > 0 {
 			say("warning", "%s records in the dead letters wait for somebody to decide", words.Thousands(q.Dead))
 		}

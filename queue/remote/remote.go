@@ -51,6 +51,7 @@ type Lease struct {
 	Token     string            `json:"token"`
 	Batch     string            `json:"batch"`
 	Attempt   int               `json:"attempt"`
+	HandBacks int               `json:"hand_backs"` // times that it was handed back before
 	Accepted  time.Time         `json:"accepted_at"`
 	ExpiresAt time.Time         `json:"expires_at"`
 	Seconds   float64           `json:"lease_seconds"` // until ExpiresAt, for clients whose clock differs
