@@ -144,15 +144,16 @@ type Clamp struct {
 
 // Names of the clamps that this package applies.
 const (
-	ClampCooldown = "cooldown"      // the threshold policy waits after an action
-	ClampBudget   = "budget"        // the [Budget] could not pay for more
-	ClampGovernor = "governor"      // the [Governor] found that more would not help
-	ClampSeasonal = "seasonal"      // the [Seasonal] policy has workers ready for what comes at this time
-	ClampUnknown  = "depth_unknown" // without a depth the present size stays
-	ClampMinSize  = "min_size"      // raised to Options.MinSize
-	ClampMaxSize  = "max_size"      // lowered to Options.MaxSize
-	ClampPaused   = "paused"        // somebody paused the controller
-	ClampForced   = "forced"        // somebody forced a size
-	ClampDryRun   = "dry_run"       // Options.DryRun: nothing is moved
-	ClampResize   = "resize"        // the pool refused, or is still busy with an earlier resize
+	ClampCooldown  = "cooldown"      // the threshold policy waits after an action
+	ClampBudget    = "budget"        // the [Budget] could not pay for more
+	ClampGovernor  = "governor"      // the [Governor] found that more would not help
+	ClampSeasonal  = "seasonal"      // the [Seasonal] policy has workers ready for what comes at this time
+	ClampWorkWaits = "work_waits"    // raised so that work is not left without a worker, see [Floor]
+	ClampUnknown   = "depth_unknown" // without a depth the present size stays
+	ClampMinSize   = "min_size"      // raised to Options.MinSize
+	ClampMaxSize   = "max_size"      // lowered to Options.MaxSize
+	ClampPaused    = "paused"        // somebody paused the controller
+	ClampForced    = "forced"        // somebody forced a size
+	ClampDryRun    = "dry_run"       // Options.DryRun: nothing is moved
+	ClampResize    = "resize"        // the pool refused, or is still busy with an earlier resize
 )

@@ -73,7 +73,7 @@ func New(pool Pool, observer Observer, o Options) (*Controller, error) {
 		o.Logger = slog.Default()
 	}
 	return &Controller{
-		pool: pool, observer: observer, policy: o.Policy, options: o, log: o.Logger,
+		pool: pool, observer: observer, policy: WithFloor(o.Policy), options: o, log: o.Logger,
 		wake:   make(chan struct{}, 1),
 		ledger: ledger{limit: o.LedgerSize},
 	}, nil
@@ -189,7 +189,7 @@ func (c *Controller) begin(at time.Time) time.Time {
 func (c *Controller) decide(o Observation) (d Decision) {
 	defer func() {
 		if p := recover(); p != nil {
-			d = Decide(standStill{c.policy, fmt.Sprintf("policy panicked: %v", p)}, o)
+			d = Decide(WithFloor(standStill{c.policy, fmt.Sprintf("policy panicked: %v", p)}), o)
 		}
 	}()
 	return Decide(c.policy, o)
@@ -330,7 +330,7 @@ func (c *Controller) adopt() bool {
 	o := c.next.options
 	o.LedgerSize, o.Logger = c.options.LedgerSize, c.options.Logger
 	c.changed, c.next = c.next.why, nil
-	c.options, c.policy = o, o.Policy
+	c.options, c.policy = o, WithFloor(o.Policy)
 	c.log.Info("autoscaler changed", "why", c.changed, "policy", c.policy.Name(), "min_size", o.MinSize, "max_size", o.MaxSize)
 	return true
 }

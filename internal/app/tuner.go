@@ -274,7 +274,7 @@ func replay(trace *simulate.Trace, c config.Config, rate float64, slo time.Durat
 			side.MaxSize = max(side.MaxSize, r.Size)
 		},
 	}
-	res, err := simulate.Run(trace, policy, o)
+	res, err := simulate.Run(trace, autoscale.WithFloor(policy), o) // as the controller has it
 	if err != nil {
 		return nil, err
 	}
