@@ -281,11 +281,11 @@ func (c *Controller) Resume() {
 // Force keeps the pool at size workers for the given time, at once and whatever policy, bounds, cooldown or pause say.
 // That it goes beyond MinSize and MaxSize is its point: it is for the hour in which the settings are wrong. Afterwards
 // the policy decides again, or a pause that is still on holds, and the bounds apply again. A forced change counts as an
-// action and starts a cooldown. The size must be 0 or more and the time positive; the error names what is wrong.
+// action and starts a cooldown. The size must be 0 to 1,000,000 and the time positive and at most 366 days; the error names what is wrong.
 func (c *Controller) Force(size int, duration time.Duration) error {
 	var p problems
-	p.wantIf(size < 0, "forced size", size, "0 or more")
-	p.wantIf(duration <= 0, "time to force it for", duration, "more than 0")
+	p.wantIf(size < 0 || size > maxWorkers, "forced size", size, "0 to %d", maxWorkers)
+	p.wantIf(duration <= 0 || duration > maxForced, "time to force it for", duration, "more than 0, at most %v", maxForced)
 	if err := errors.Join(p...); err != nil {
 		return err
 	}

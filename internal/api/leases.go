@@ -2,13 +2,13 @@ package api
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer/count"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/remote"
@@ -19,6 +19,7 @@ const (
 	maxWait    = 60 * time.Second
 	maxBatches = 64
 	maxAcks    = 256
+	maxDelay   = 7 * 24 * time.Hour
 	maxAnswer  = 4 << 20 // bytes of batches after which no more are leased for one answer
 )
 
@@ -31,9 +32,9 @@ func (s *Server) postLeases(w http.ResponseWriter, r *http.Request) {
 	if len(names) == 0 {
 		names = slices.Repeat([]string{req.Analyzer}, min(max(req.MaxBatches, 0), maxBatches+1))
 	}
-	wait := time.Duration(req.WaitSeconds * float64(time.Second))
-	if len(names) < 1 && len(req.Acks) == 0 || len(names) > maxBatches || wait < 0 || math.IsNaN(req.WaitSeconds) {
-		fail(w, http.StatusBadRequest, remote.Error{Message: "max_batches must be 1 to 64 and wait_seconds at least 0"})
+	wait, err := seconds.Duration(req.WaitSeconds, seconds.Longest) // longer than maxWait is cut to it
+	if len(names) < 1 && len(req.Acks) == 0 || len(names) > maxBatches || err != nil {
+		fail(w, http.StatusBadRequest, remote.Error{Message: "max_batches must be 1 to 64 and wait_seconds at least 0, and no more than ten years"})
 		return
 	}
 	if len(req.Acks) > maxAcks {
@@ -147,9 +148,9 @@ func (s *Server) postAck(w http.ResponseWriter, r *http.Request) {
 }
 
 // goodDelay says whether a wish for a delay can be met, and answers where it can't.
-func goodDelay(w http.ResponseWriter, seconds float64) bool {
-	if seconds < 0 || seconds > 7*86400 {
-		fail(w, http.StatusBadRequest, remote.Error{Message: "delay_seconds must be 0 to 604800 (a week)"})
+func goodDelay(w http.ResponseWriter, delay float64) bool {
+	if _, err := seconds.Duration(delay, maxDelay); err != nil {
+		fail(w, http.StatusBadRequest, remote.Error{Message: "delay_seconds " + err.Error() + " (a week)"})
 		return false
 	}
 	return true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
@@ -122,13 +123,27 @@ type ScalerSettings struct {
 	ScaleDownCount     int     `json:"scale_down_count"`
 }
 
-// Options returns the settings in the autoscaler's words.
+// Options returns the settings in the autoscaler's words. A policy other than threshold is known by its name alone.
 func (s ScalerSettings) Options() autoscale.Options {
-	return autoscale.Options{
-		MinSize: s.MinSize, MaxSize: s.MaxSize, ScaleUpThreshold: s.ScaleUpThreshold, ScaleDownThreshold: s.ScaleDownThreshold,
-		CheckInterval: time.Duration(s.CheckInterval * float64(time.Second)), Cooldown: time.Duration(s.Cooldown * float64(time.Second)),
-		ScaleUpCount: s.ScaleUpCount, ScaleDownCount: s.ScaleDownCount,
+	o := autoscale.DefaultOptions() // in which zero is zero
+	o.MinSize, o.MaxSize, o.ScaleUpThreshold, o.ScaleDownThreshold = s.MinSize, s.MaxSize, s.ScaleUpThreshold, s.ScaleDownThreshold
+	o.CheckInterval, o.Cooldown = seconds.Nearest(s.CheckInterval), seconds.Nearest(s.Cooldown)
+	o.ScaleUpCount, o.ScaleDownCount = s.ScaleUpCount, s.ScaleDownCount
+	if s.Policy != (autoscale.Threshold{}).Name() {
+		o.Policy = elsewhere(s.Policy)
 	}
+	return o
+}
+
+// elsewhere is a policy of another process, of which only the name is known here.
+type elsewhere string
+
+// Name is the policy's.
+func (e elsewhere) Name() string { return string(e) }
+
+// Decide keeps the size: nothing is decided here.
+func (elsewhere) Decide(o autoscale.Observation) autoscale.Proposal {
+	return autoscale.Proposal{Size: o.Size, Reason: "decided elsewhere"}
 }
 
 func settingsOf(policy string, o autoscale.Options) ScalerSettings {
@@ -220,10 +235,13 @@ func (s *Server) postResume(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, s.Scaler.Stats())
 }
 
+// maxForced is the longest time for which a size can be forced.
+const maxForced = 366 * 24 * time.Hour
+
 // ForceRequest is the body of POST /v1/autoscaler/force.
 type ForceRequest struct {
 	Size    *int    `json:"size"`    // analyzers; required
-	Seconds float64 `json:"seconds"` // until it ends; required
+	Seconds float64 `json:"seconds"` // until it ends, at most 366 days; required
 }
 
 func (s *Server) postForce(w http.ResponseWriter, r *http.Request) {
@@ -231,15 +249,20 @@ func (s *Server) postForce(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &req) {
 		return
 	}
-	if req.Size == nil || req.Seconds <= 0 {
+	duration, err := seconds.Duration(req.Seconds, maxForced)
+	switch {
+	case req.Size == nil || req.Seconds == 0:
 		fail(w, http.StatusBadRequest, remote.Error{Message: "size and seconds are required", Hint: `for example {"size": 7, "seconds": 600}`})
+		return
+	case err != nil:
+		fail(w, http.StatusBadRequest, remote.Error{Message: "seconds " + err.Error() + " (366 days)"})
 		return
 	}
 	if most := 10 * s.Scaler.Options().MaxSize; *req.Size > most {
 		fail(w, http.StatusBadRequest, remote.Error{Message: fmt.Sprintf("size is %d, want at most %d (ten times max_size)", *req.Size, most)})
 		return
 	}
-	if err := s.Scaler.Force(*req.Size, time.Duration(req.Seconds*float64(time.Second))); err != nil {
+	if err := s.Scaler.Force(*req.Size, duration); err != nil {
 		fail(w, http.StatusBadRequest, remote.Error{Message: err.Error()})
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 )
 
@@ -21,7 +22,7 @@ type Health struct {
 
 // Judge fills in what follows from the statistics and the rates.
 func (l *Live) Judge() {
-	l.KeepingUp = keepingUp(*l, time.Duration(l.SLO*float64(time.Second)))
+	l.KeepingUp = keepingUp(*l, seconds.Nearest(l.SLO))
 	l.Health = healthOf(*l)
 }
 

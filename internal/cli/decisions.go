@@ -13,6 +13,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -131,7 +132,7 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 func explained(d autoscale.Decision) (lines []string) {
 	if s := d.Saw; s != nil {
 		line := fmt.Sprintf("saw: %s in flight, the oldest for %s; %s came and %s were done in %ss of work; %d ready, %d starting, %d draining",
-			words.Thousands(s.InFlight), config.FormatDuration(time.Duration(s.OldestWaitSeconds*1000)*time.Millisecond),
+			words.Thousands(s.InFlight), config.FormatDuration(seconds.Nearest(s.OldestWaitSeconds).Truncate(time.Millisecond)),
 			words.Thousands(s.Arrived), words.Thousands(s.Completed), words.Number(s.BusySeconds), s.Ready, s.Starting, s.Draining)
 		if s.Stuck > 0 {
 			line += fmt.Sprintf(", %d stuck", s.Stuck)

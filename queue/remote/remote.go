@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -81,7 +82,7 @@ type Failure struct {
 // Failure returns the failure in the queue's words.
 func (f Failure) Failure() queue.Failure {
 	return queue.Failure{
-		Record: f.Record, Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
+		Record: f.Record, Reason: f.Reason, Delay: seconds.Nearest(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
 	}
 }
 
@@ -90,8 +91,6 @@ func failureOf(f queue.Failure) Failure {
 		Record: f.Record, Reason: f.Reason, DelaySeconds: f.Delay.Seconds(), Discard: f.Discard, HandBack: f.HandBack,
 	}
 }
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Error is the body of every answer that is not a success.
 type Error struct {
@@ -168,7 +167,7 @@ func batchOf(l Lease) *sluice.Batch {
 func (c *Client) Extend(ctx context.Context, token string) (time.Time, error) {
 	var answer ExtendAnswer
 	err := c.short(ctx, token+"/extend", nil, &answer)
-	return time.Now().Add(seconds(answer.Seconds)), err
+	return time.Now().Add(seconds.Nearest(answer.Seconds)), err
 }
 
 // Ack completes a batch; see [queue.Leaser].
@@ -218,7 +217,7 @@ func (c *Client) Stats(ctx context.Context) (queue.Stats, error) {
 	}
 	return queue.Stats{
 		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight, Lost: st.Lost,
-		OldestWait: time.Duration(st.OldestWait * float64(time.Second)),
+		OldestWait: seconds.Nearest(st.OldestWait),
 	}, nil
 }
 
