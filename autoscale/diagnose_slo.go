@@ -81,5 +81,5 @@ func (d diagnosis) rateUnknown() cause {
 
 // asSeconds is a duration as people say it.
 func asSeconds(s float64) string {
-	return seconds(s).Round(100 * time.Millisecond).String()
+	return spanOf(s).Round(100 * time.Millisecond).String()
 }

@@ -66,7 +66,7 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 	*s = Stats{
 		Policy: w.Policy, CurrentSize: w.CurrentSize, MinSize: w.MinSize, MaxSize: w.MaxSize, Checks: w.Checks,
 		TotalScaleUps: w.TotalScaleUps, TotalScaleDowns: w.TotalScaleDowns,
-		InCooldown: w.InCooldown, CooldownRemaining: seconds(w.CooldownRemaining),
+		InCooldown: w.InCooldown, CooldownRemaining: spanOf(w.CooldownRemaining),
 		Paused: w.Paused, DryRun: w.DryRun, LastDecision: w.LastDecision,
 	}
 	if w.ForcedSize != nil && w.ForcedUntil != nil {
@@ -75,8 +75,8 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// seconds is a duration of so many seconds, or the nearest that there is. NaN is zero.
-func seconds(s float64) time.Duration {
+// spanOf is a duration of so many seconds, or the nearest that there is. NaN is zero.
+func spanOf(s float64) time.Duration {
 	const most = float64(math.MaxInt64 / int64(time.Second))
 	if math.IsNaN(s) {
 		return 0
