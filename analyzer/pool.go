@@ -15,7 +15,7 @@ import (
 // ErrPoolEnded is returned by [Pool.Resize] once the pool was asked to stop, and by a second Run.
 var ErrPoolEnded = errors.New("analyzer pool has ended")
 
-// After Kill, calls to the queue that are under way get this long to come back.
+// After Kill, or once the time to drain is over, calls to the queue that are under way get this long to come back.
 const killGrace = 2 * time.Second
 
 type poolState int
@@ -73,6 +73,9 @@ func NewPool(source queue.Leaser, handler Handler, o Options) (*Pool, error) {
 // of the pool's goroutines have ended. Only calls of a handler that does not obey its context may still run then; their
 // number is Stats.Abandoned, and what they return is ignored.
 //
+// A queue that does not answer holds nothing up: calls to it are given up after 5 s while the pool ends, and all of them 2 s after
+// the time to drain is over. A queue that ignores its context is waited for.
+//
 // A pool runs once.
 func (p *Pool) Run(ctx context.Context) error {
 	calls, stopCalls := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,10 +94,13 @@ func (p *Pool) Run(ctx context.Context) error {
 
 	ended := make(chan struct{})
 	go func() { defer close(ended); p.wg.Wait() }()
+	over := time.NewTimer(p.o.DrainTimeout + cancelGrace)
+	defer over.Stop()
 	select {
 	case <-ended:
 		return nil
 	case <-p.killed:
+	case <-over.C: // everything is handed back now, if the queue answers
 	}
 	late := time.AfterFunc(killGrace, stopCalls)
 	defer late.Stop()
