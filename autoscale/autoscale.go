@@ -43,6 +43,11 @@ type Observation struct {
 	// below mean nothing.
 	Unknown string
 
+	// StoodStill is how long this process did not run since the last reading, because it was stopped or the machine was
+	// suspended; zero when it ran. Such a reading is Unknown. What a policy measures across it means nothing; the counters of
+	// the next reading begin after it.
+	StoodStill time.Duration
+
 	Depth int // records waiting, not yet taken by a worker; zero or more
 	Size  int // workers ready or starting, without those that drain
 

@@ -51,6 +51,8 @@ type Controller struct {
 	resize        *resize     // the resize under way; nil when none
 	depthUnknown  bool        // what was logged last
 	resizeFailing bool
+	alive         time.Time     // when the loop was seen to run
+	stood         time.Duration // how long it stood still, until a reading was disregarded for it
 }
 
 // New builds a controller. The error names everything wrong with the arguments and the options at once.
@@ -94,6 +96,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer timer.Stop()
 	c.vigil = newVigil(c.observer)
 	defer c.vigil.stop()
+	pulse := time.NewTicker(pulseInterval)
+	defer pulse.Stop()
+	c.alive = time.Time{} // of an earlier Run
 	for ctx.Err() == nil {
 		var resized chan error // nil, and never ready, while no resize is under way
 		if c.resize != nil {
@@ -101,6 +106,11 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-pulse.C:
+			before := c.stood
+			if c.beat(pulseInterval); c.stood > before {
+				c.check(ctx, time.Now())
+			}
 		case <-timer.C:
 			due = latestDue(due, time.Now(), c.options.CheckInterval)
 			c.check(ctx, due)
@@ -135,10 +145,14 @@ func latestDue(due, now time.Time, interval time.Duration) time.Time {
 // check looks, decides, tells the pool and records.
 func (c *Controller) check(ctx context.Context, at time.Time) {
 	at = c.begin(at)
+	c.beat(pulseInterval)
 	o, conclusive := c.observe(ctx)
 	if ctx.Err() != nil {
 		return // the look was cut short by the stop and says nothing
 	}
+	c.beat(c.options.ObserveTimeout)
+	defer c.beat(resizePatience)
+	o = c.disregard(o)
 	if conclusive {
 		c.logDepth(o)
 	}

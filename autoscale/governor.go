@@ -101,6 +101,9 @@ func (g *Governor) Decide(o Observation) Proposal {
 	p := g.inner.Decide(o)
 	g.wanted = settledSize(p)
 	g.clamped = Clamp{}
+	if o.StoodStill > 0 {
+		g.meter.restart()
+	}
 	lifted := g.learn(o)
 	if o.Unknown != "" || !g.cap.on {
 		if lifted != "" {

@@ -138,6 +138,9 @@ func (s *SLO) Name() string { return "slo" }
 // Decide learns from the observation and names a size within the bounds that the observation gives.
 func (s *SLO) Decide(o Observation) Proposal {
 	size := min(max(o.Size, 0), sloMost)
+	if o.StoodStill > 0 {
+		s.restart()
+	}
 	reading, problem := s.read(o)
 	if problem != "" {
 		s.hold(o, problem)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
@@ -42,6 +43,9 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 	v.looked, v.accepted, v.totals = true, q.Accepted, p.Totals
 	return o, nil
 }
+
+// Resumed takes a standstill of the process out of what batches in hand take.
+func (v *observer) Resumed(stood time.Duration) { v.pool.Resumed(stood) }
 
 // rows are the analyzers, each with what it did since the last look.
 func (v *observer) rows(now []analyzer.Row) []autoscale.Worker {
