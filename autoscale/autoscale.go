@@ -69,6 +69,10 @@ type Observation struct {
 	Completed   int           // records finished by this pool since the last check with a reading
 	BusySeconds float64       // worker-seconds of service that the completed records took
 
+	// Service is how long workers lately took for what they take at once, a batch, say: half of it took no longer. Zero means
+	// unknown.
+	Service time.Duration
+
 	// Workers is every worker, those that drain included, the oldest first. Nil means that the pool does not tell them
 	// apart; Ready, Starting and Draining count them all the same.
 	Workers []Worker

@@ -134,7 +134,7 @@ func (d diagnosis) notUp() []Finding {
 	if len(d.rows) == 0 {
 		return []Finding{answer(QuestionNotUp, "There are no decisions yet.")}
 	}
-	causes := []cause{d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps(),
+	causes := []cause{d.takesTooLong(), d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps(),
 		d.tooLate(), d.rateUnknown()}
 	causes = slices.DeleteFunc(causes, func(c cause) bool { return len(c.rows) == 0 })
 	slices.SortStableFunc(causes, func(a, b cause) int { return cmp.Compare(len(b.rows), len(a.rows)) })

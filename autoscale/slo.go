@@ -70,6 +70,7 @@ type SLO struct {
 	regular  float64    // when the last check was that did not come early
 	beliefs  sloBeliefs // of the last check
 	restored *SLOState  // waits for the first reading
+	service  sloService // at the last reading
 }
 
 // SLOOptions says what the policy shall achieve. Only SLO has to be given.
@@ -147,7 +148,11 @@ func (s *SLO) Decide(o Observation) Proposal {
 		return Proposal{Size: size, Reason: problem}
 	}
 	s.learn(&reading, o)
+	s.service.measure(o, s.rate.value())
 	p := s.plan(reading)
+	if why := s.service.tooLong(s.slo); why != "" {
+		p.Reason += "; " + why
+	}
 	s.previous, s.seen = reading, true
 	return p
 }

@@ -267,6 +267,11 @@ func TestHealth(t *testing.T) {
 		{"stuck", Live{Stats: Stats{Pool: &analyzer.Stats{Stuck: 2}}}, "warning", "2 analyzers stuck"},
 		{"no work", Live{Stats: Stats{Pool: &analyzer.Stats{LeaseError: "refused"}}}, "critical", "refused"},
 		{"paused", Live{Stats: Stats{Autoscaler: &autoscale.Stats{Paused: true}}}, "warning", "paused"},
+		{"paused with an empty pool", Live{Stats: Stats{Autoscaler: &autoscale.Stats{Paused: true, LastDecision: &autoscale.Decision{Depth: 20, DepthKnown: true}}}}, "critical", "20 records wait and there is no analyzer: the autoscaler is paused"},
+		{"a dry run with an empty pool", Live{Stats: Stats{Autoscaler: &autoscale.Stats{DryRun: true, LastDecision: &autoscale.Decision{Depth: 1, DepthKnown: true}}}}, "critical", "1 record wait and there is no analyzer: the autoscaler only decides"},
+		{"a batch that takes too long", Live{Stats: Stats{Autoscaler: &autoscale.Stats{CurrentSize: 1, LastDecision: &autoscale.Decision{DepthKnown: true, Explanation: &autoscale.Explanation{
+			Estimates: []autoscale.Estimate{{Name: "slo_seconds", Value: 10}, {Name: "service_seconds", Value: 12}}}}}}}, "warning", "takes 12s, longer than the slo of 10s: no size of the pool keeps it"},
+		{"handed back again and again", Live{Stats: Stats{QueueStats: &QueueStats{Returning: 2}}}, "warning", "2 batches were handed back again and again"},
 		{"pushed back", Live{Rates: Rates{PushedBack: 0.2}}, "warning", "0.2 requests/s are pushed back"},
 		{"pushed back a lot", Live{Rates: Rates{PushedBack: 1500.4}}, "warning", "1,500 requests/s are pushed back"},
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 )
@@ -76,6 +77,19 @@ func keepingUpElsewhere(l Live, slo time.Duration) Verdict {
 	return Verdict{"keeping_up", text}
 }
 
+// emptyOnPurpose is why an operator keeps a pool as it is; empty where nobody does. Elsewhere work that waits gets an analyzer.
+func emptyOnPurpose(a *autoscale.Stats) string {
+	switch {
+	case !a.ForcedUntil.IsZero():
+		return fmt.Sprintf("the size is forced to %d until %s", a.ForcedSize, a.ForcedUntil.Format(time.TimeOnly+" MST"))
+	case a.Paused:
+		return "the autoscaler is paused"
+	case a.DryRun:
+		return "the autoscaler only decides (dry run)"
+	}
+	return ""
+}
+
 // nearlyFull is the part of the queue's limit from which on it is told.
 const nearlyFull = 0.8
 
@@ -125,8 +139,15 @@ func healthOf(l Live) Health {
 		if a.Paused {
 			say("warning", "the autoscaler is paused")
 		}
-		if d := a.LastDecision; d != nil && !d.DepthKnown {
+		d := a.LastDecision
+		if d != nil && !d.DepthKnown {
 			say("warning", "%s", d.Reason)
+		}
+		if d != nil && d.TooLong() != "" {
+			say("warning", "%s", d.TooLong())
+		}
+		if why := emptyOnPurpose(a); d != nil && d.DepthKnown && d.Depth > 0 && a.CurrentSize == 0 && why != "" {
+			say("critical", "%s wait and there is no analyzer: %s", words.Plural(d.Depth, "record", "records"), why)
 		}
 	}
 	return h
