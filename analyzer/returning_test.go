@@ -133,3 +133,25 @@ func dismiss(t *testing.T, p *testPool, now bool) {
 		t.Fatal(err)
 	}
 }
+
+// TestAStandstillOfTheProcessIsNotWork: a batch in hand did not take the time in which the process was stopped.
+func TestAStandstillOfTheProcessIsNotWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFakeQueue(batchOf(t, 1))
+		p := runPool(t, q, takes(25*time.Second), analyzer.Options{Size: 1})
+		time.Sleep(20 * time.Second)
+		p.Resumed(20 * time.Second)
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if row := p.Stats().Analyzers[0]; row.BusySeconds != 4 || time.Since(row.StateSince) != 4*time.Second {
+			t.Errorf("busy for %v s, want 4", row.BusySeconds)
+		}
+		p.Resumed(time.Hour) // more than the batch is old: it began at the end of the standstill
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s := p.Stats(); s.ServiceSeconds != 1 || s.Batches != 1 {
+			t.Errorf("%d batches took %v s, want one that took 1", s.Batches, s.ServiceSeconds)
+		}
+		p.end(t, q)
+	})
+}

@@ -128,8 +128,8 @@ func ExampleNew_goroutinePool() {
 		autoscale.Options{
 			MinSize: autoscale.None, MaxSize: 4,
 			ScaleUpThreshold: 20, ScaleDownThreshold: autoscale.None,
-			CheckInterval: 10 * time.Millisecond,
-			ScaleUpCount:  2, ScaleDownCount: 2,
+			CheckInterval: 10 * time.Millisecond, Cooldown: autoscale.None,
+			ScaleUpCount: 2, ScaleDownCount: 2,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	if err != nil {

@@ -23,7 +23,8 @@ func decisionsCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 With --diagnose it answers from the ledger: why is it not scaling up, why is it scaling up too much, why is it oscillating;
-with the setting to change.
+with one change to try: the one that most checks ask for. Where ten minutes of arrivals are recorded, it is what
+sluice tune finds for them.
 
 With --explain it shows with each decision what the autoscaler saw, what the policy believed, and what would have to change
 for another outcome; without it, that of the newest.`
@@ -51,7 +52,9 @@ for another outcome; without it, that of the newest.`
 			if err := queueProblem(cmd, cl, c.JSON); err != nil {
 				return err
 			}
-			return printFindings(cmd.OutOrStdout(), autoscale.Diagnose(answer.Decisions, answer.Settings.Options()), c.JSON)
+			findings := autoscale.Diagnose(answer.Decisions, answer.Settings.Options())
+			tuned(cmd.Context(), cl, findings, answer.Settings)
+			return printFindings(cmd.OutOrStdout(), findings, c.JSON)
 		}
 		rows := answer.Decisions
 		if *actions {
