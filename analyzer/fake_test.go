@@ -79,7 +79,13 @@ func (q *fakeQueue) grant(n int) (leases []queue.Lease) {
 		q.tokens++
 		token := fmt.Sprint("token-", q.tokens)
 		q.leased[token] = b
-		leases = append(leases, queue.Lease{Token: token, Batch: b, Attempt: 1, Expires: time.Now().Add(q.leaseTime)})
+		backs := 0
+		for _, word := range q.told[b.ID] {
+			if word == "back" {
+				backs++
+			}
+		}
+		leases = append(leases, queue.Lease{Token: token, Batch: b, Attempt: 1, HandBacks: backs, Expires: time.Now().Add(q.leaseTime)})
 	}
 	return leases
 }

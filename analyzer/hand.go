@@ -38,6 +38,7 @@ type hand struct {
 	lost      bool          // the lease has ended
 	returned  bool          // the handler has returned
 	abandoned bool          // the pool went on without the handler
+	waitedFor bool          // a drain that was over goes on because of it, and the log says so
 }
 
 func newHand(w *worker, l queue.Lease, now time.Time) *hand {
@@ -210,12 +211,23 @@ func (p *Pool) handBack(h *hand) Totals {
 	return Totals{HandedBack: 1}
 }
 
+// endingPatience is how long a call is repeated, or waited for, while the pool ends: a queue that is away may well stay away.
+const endingPatience = 5 * time.Second
+
 // tell makes a call to the queue and repeats it while the queue can't be reached, until the lease has ended or
-// the time to drain is over. It is tried at least once, and reports whether the queue took it.
+// the time to drain is over, or endingPatience while the pool ends. It is tried at least once, and reports whether the queue
+// took it.
 func (p *Pool) tell(h *hand, call func(context.Context) error) bool {
 	ctx, cancel := context.WithDeadline(p.calls, h.patience())
 	defer cancel()
+	ending := false
 	for n := 1; ; n++ {
+		if !ending && p.ending() {
+			ending = true
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, endingPatience)
+			defer stop()
+		}
 		err := call(ctx)
 		if err == nil {
 			return true
@@ -225,8 +237,19 @@ func (p *Pool) tell(h *hand, call func(context.Context) error) bool {
 				"batch", h.lease.Batch.ID, "error", err)
 			return false
 		}
-		pause(h.cut, backoff(n))
+		rest := backoff(n)
+		if deadline, ok := ctx.Deadline(); ok {
+			rest = min(rest, time.Until(deadline))
+		}
+		pause(h.cut, rest)
 	}
+}
+
+// ending says that the pool was asked to stop.
+func (p *Pool) ending() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == poolEnding
 }
 
 // over says that the time to drain has ended.

@@ -12,8 +12,9 @@ import (
 	"github.com/sluicehq/sluice/analyzer"
 )
 
-// TestStuckAnalyzersAreToldAndLeaveFirst has one analyzer that never comes back from a batch like all others.
-func TestStuckAnalyzersAreToldAndLeaveFirst(t *testing.T) {
+// TestStuckAnalyzersAreToldAndLeaveBeforeBusyOnes has one analyzer that never comes back from a batch like all others. It holds
+// work, and so those that hold none leave before it.
+func TestStuckAnalyzersAreToldAndLeaveBeforeBusyOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		batches := batchesOf(t, 40, 10)
 		hangs := batches[15].ID
@@ -41,14 +42,21 @@ func TestStuckAnalyzersAreToldAndLeaveFirst(t *testing.T) {
 			t.Errorf("row %+v, want it to tell for how long", stuck)
 		}
 
-		resize(t, p, 2) // two are idle, and yet
+		resize(t, p, 2) // two are idle, and one of them goes
 		synctest.Wait()
-		if got := p.states(); !slices.Contains(got, stuck.ID+" draining") || len(got) != 3 {
+		if got := p.states(); !slices.Contains(got, stuck.ID+" stuck") || len(got) != 2 {
+			t.Errorf("%q, want an idle one to leave and not %s", got, stuck.ID)
+		}
+		q.put(batchOf(t, 10))
+		synctest.Wait()
+		resize(t, p, 1) // now both hold work
+		synctest.Wait()
+		if got := p.states(); !slices.Contains(got, stuck.ID+" draining") || len(got) != 2 {
 			t.Errorf("%q, want %s to leave", got, stuck.ID)
 		}
-		resize(t, p, 3) // it is no help, so that a new one starts
+		resize(t, p, 2) // it is no help, so that a new one starts
 		synctest.Wait()
-		if got := p.states(); !slices.Contains(got, stuck.ID+" draining") || len(got) != 4 {
+		if got := p.states(); !slices.Contains(got, stuck.ID+" draining") || len(got) != 3 {
 			t.Errorf("%q, want a new analyzer, and %s still leaving", got, stuck.ID)
 		}
 		p.end(t, q)

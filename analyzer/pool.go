@@ -15,7 +15,7 @@ import (
 // ErrPoolEnded is returned by [Pool.Resize] once the pool was asked to stop, and by a second Run.
 var ErrPoolEnded = errors.New("analyzer pool has ended")
 
-// After Kill, calls to the queue that are under way get this long to come back.
+// After Kill, or once the time to drain is over, calls to the queue that are under way get this long to come back.
 const killGrace = 2 * time.Second
 
 type poolState int
@@ -69,9 +69,12 @@ func NewPool(source queue.Leaser, handler Handler, o Options) (*Pool, error) {
 }
 
 // Run starts the analyzers and works until ctx ends, or [Pool.Kill] is called. Then idle analyzers stop at once, the
-// others get DrainTimeout to finish what they have in hand, and what is left is handed back. Run returns nil when all
+// others get DrainTimeout to finish what they have in hand, and what is left is handed back, whatever it is. Run returns nil when all
 // of the pool's goroutines have ended. Only calls of a handler that does not obey its context may still run then; their
 // number is Stats.Abandoned, and what they return is ignored.
+//
+// A queue that does not answer holds nothing up: calls to it are given up after 5 s while the pool ends, and all of them 2 s after
+// the time to drain is over. A queue that ignores its context is waited for.
 //
 // A pool runs once.
 func (p *Pool) Run(ctx context.Context) error {
@@ -91,10 +94,13 @@ func (p *Pool) Run(ctx context.Context) error {
 
 	ended := make(chan struct{})
 	go func() { defer close(ended); p.wg.Wait() }()
+	over := time.NewTimer(p.o.DrainTimeout + cancelGrace)
+	defer over.Stop()
 	select {
 	case <-ended:
 		return nil
 	case <-p.killed:
+	case <-over.C: // everything is handed back now, if the queue answers
 	}
 	late := time.AfterFunc(killGrace, stopCalls)
 	defer late.Stop()
@@ -149,7 +155,9 @@ func (p *Pool) Size() int {
 	return p.size
 }
 
-// Resize makes the pool larger or smaller and returns without waiting for analyzers that drain. Before Run, it sets the
+// Resize makes the pool larger or smaller and returns without waiting for analyzers that drain. One that drains hands back what
+// it has not finished within DrainTimeout; but a batch that was handed back [queue.OftenHandedBack] times before is left to
+// finish, since it would never end otherwise. Before Run, it sets the
 // size to start with; once the pool was asked to stop, it returns [ErrPoolEnded].
 func (p *Pool) Resize(ctx context.Context, size int) error {
 	if err := ctx.Err(); err != nil {
@@ -179,7 +187,8 @@ func (p *Pool) Resize(ctx context.Context, size int) error {
 // ErrNoAnalyzer says that no analyzer of that name is present.
 var ErrNoAnalyzer = errors.New("no such analyzer")
 
-// Dismiss makes one analyzer leave, so that the pool has one less: it finishes what it has in hand, or with now, hands it back at once.
+// Dismiss makes one analyzer leave, so that the pool has one less: it finishes what it has in hand within DrainTimeout, or with now,
+// hands it back at once.
 // One that leaves already is only hurried. Whether another starts in its place is for whoever sizes the pool.
 func (p *Pool) Dismiss(id string, now bool) error {
 	p.mu.Lock()
@@ -217,8 +226,9 @@ func (p *Pool) grow(n int) {
 	}
 }
 
-// shrink makes n analyzers leave: those that are stuck, then the idle ones, then those with the least in hand, among equals
-// the slow ones and then the youngest.
+// shrink makes n analyzers leave: the idle ones first, so that work in progress is the last to be disturbed. Of those that hold
+// work, the ones whose batches were handed back often go last, and those that are stuck first, then those with the least in
+// hand. Among equals the slow ones go, and then the youngest.
 func (p *Pool) shrink(n int) {
 	now := time.Now()
 	staying := p.members(func(w *worker) bool { return !w.draining })
@@ -230,6 +240,8 @@ func (p *Pool) shrink(n int) {
 	}
 	slices.SortFunc(staying, func(a, b *worker) int {
 		return cmp.Or(
+			cmp.Compare(last(len(a.hands) > 0), last(len(b.hands) > 0)),
+			cmp.Compare(last(a.returning() != nil), last(b.returning() != nil)),
 			cmp.Compare(last(!p.isStuck(a, now)), last(!p.isStuck(b, now))),
 			cmp.Compare(len(a.hands), len(b.hands)),
 			cmp.Compare(last(!p.isSlow(a)), last(!p.isSlow(b))),
@@ -273,7 +285,13 @@ func (p *Pool) drain(w *worker) {
 	}
 	w.draining, w.changed = true, time.Now()
 	w.stopLeasing()
-	w.deadline = time.AfterFunc(p.o.DrainTimeout, func() { p.drainEnded(w, w.leasing) })
+	p.setDeadline(w, p.o.DrainTimeout)
+}
+
+// setDeadline lets a drain end after so long.
+func (p *Pool) setDeadline(w *worker, after time.Duration) {
+	leasing := w.leasing
+	w.deadline = time.AfterFunc(after, func() { p.drainEnded(w, leasing) })
 }
 
 func (p *Pool) recall(w *worker) {

@@ -142,6 +142,21 @@ func (p *Pool) row(w *worker, now time.Time) Row {
 	return row
 }
 
+// Resumed says that the process stood still for so long, up to about now: stopped, or on a machine that was suspended. Batches that
+// are in hand did not take that time.
+func (p *Pool) Resumed(stood time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, w := range p.workers {
+		for h := range w.hands {
+			if h.since = h.since.Add(max(stood, 0)); h.since.After(now) {
+				h.since = now
+			}
+		}
+	}
+}
+
 // busyUntil is the time that batches spent in hand, those in hand now included.
 func (w *worker) busyUntil(now time.Time) time.Duration {
 	busy := w.busy

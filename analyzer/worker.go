@@ -62,13 +62,38 @@ func (p *Pool) cutOff(w *worker) {
 	}
 }
 
-// drainEnded cuts off what is in hand, unless the worker was called back since the drain began.
+// returning is a batch in hand that was handed back often; nil when there is none.
+func (w *worker) returning() *hand {
+	for h := range w.hands {
+		if h.lease.HandBacks >= queue.OftenHandedBack {
+			return h
+		}
+	}
+	return nil
+}
+
+// leastRecheck is the shortest time between two looks at a drain that waits for a batch.
+const leastRecheck = time.Second
+
+// drainEnded cuts off what is in hand, unless the worker was called back since the drain began. While it holds a batch that was
+// handed back often, the drain goes on: as long as that batch's lease is extended, or until the pool ends.
 func (p *Pool) drainEnded(w *worker, leasing context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.draining && w.leasing == leasing {
-		p.cutOff(w)
+	if !w.draining || w.leasing != leasing {
+		return
 	}
+	h := w.returning()
+	if h == nil || h.lost || p.state == poolEnding {
+		p.cutOff(w)
+		return
+	}
+	if !h.waitedFor {
+		h.waitedFor = true
+		p.o.Logger.Warn("drain waits for a batch that was handed back again and again", "analyzer", w.id,
+			"batch", h.lease.Batch.ID, "hand_backs", h.lease.HandBacks, "duration_seconds", time.Since(h.since).Seconds())
+	}
+	p.setDeadline(w, max(p.o.DrainTimeout, leastRecheck))
 }
 
 // serve leases while slots are free, and leaves when told to and nothing is in hand.

@@ -43,6 +43,11 @@ type Observation struct {
 	// below mean nothing.
 	Unknown string
 
+	// StoodStill is how long this process did not run since the last reading, because it was stopped or the machine was
+	// suspended; zero when it ran. Such a reading is Unknown. What a policy measures across it means nothing; the counters of
+	// the next reading begin after it.
+	StoodStill time.Duration
+
 	Depth int // records waiting, not yet taken by a worker; zero or more
 	Size  int // workers ready or starting, without those that drain
 
@@ -63,6 +68,10 @@ type Observation struct {
 	Arrived     int           // records that came since the last check with a reading
 	Completed   int           // records finished by this pool since the last check with a reading
 	BusySeconds float64       // worker-seconds of service that the completed records took
+
+	// Service is how long workers lately took for what they take at once, a batch, say: half of it took no longer. Zero means
+	// unknown.
+	Service time.Duration
 
 	// Workers is every worker, those that drain included, the oldest first. Nil means that the pool does not tell them
 	// apart; Ready, Starting and Draining count them all the same.
@@ -144,15 +153,16 @@ type Clamp struct {
 
 // Names of the clamps that this package applies.
 const (
-	ClampCooldown = "cooldown"      // the threshold policy waits after an action
-	ClampBudget   = "budget"        // the [Budget] could not pay for more
-	ClampGovernor = "governor"      // the [Governor] found that more would not help
-	ClampSeasonal = "seasonal"      // the [Seasonal] policy has workers ready for what comes at this time
-	ClampUnknown  = "depth_unknown" // without a depth the present size stays
-	ClampMinSize  = "min_size"      // raised to Options.MinSize
-	ClampMaxSize  = "max_size"      // lowered to Options.MaxSize
-	ClampPaused   = "paused"        // somebody paused the controller
-	ClampForced   = "forced"        // somebody forced a size
-	ClampDryRun   = "dry_run"       // Options.DryRun: nothing is moved
-	ClampResize   = "resize"        // the pool refused, or is still busy with an earlier resize
+	ClampCooldown  = "cooldown"      // the threshold policy waits after an action
+	ClampBudget    = "budget"        // the [Budget] could not pay for more
+	ClampGovernor  = "governor"      // the [Governor] found that more would not help
+	ClampSeasonal  = "seasonal"      // the [Seasonal] policy has workers ready for what comes at this time
+	ClampWorkWaits = "work_waits"    // raised so that work is not left without a worker, see [Floor]
+	ClampUnknown   = "depth_unknown" // without a depth the present size stays
+	ClampMinSize   = "min_size"      // raised to Options.MinSize
+	ClampMaxSize   = "max_size"      // lowered to Options.MaxSize
+	ClampPaused    = "paused"        // somebody paused the controller
+	ClampForced    = "forced"        // somebody forced a size
+	ClampDryRun    = "dry_run"       // Options.DryRun: nothing is moved
+	ClampResize    = "resize"        // the pool refused, or is still busy with an earlier resize
 )

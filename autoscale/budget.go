@@ -128,7 +128,7 @@ func (b *Budget) afford(p Proposal, o Observation, wanted int) Proposal {
 	p.Clamps = append(p.Clamps[:len(p.Clamps):len(p.Clamps)], b.clamped)
 	p.WakeAt = 0
 	p.Reason = fmt.Sprintf("the budget pays for %d of the %d asked for: %s of %s worker-hours are left until %s",
-		limit, wanted, hours(b.purse.left()), hours(b.options.WorkerHours), b.clock.last.Add(time.Duration(until*float64(time.Second))).Format("Jan 2 15:04"))
+		limit, wanted, hours(b.purse.left()), hours(b.options.WorkerHours), b.clock.last.Add(spanOf(until)).Format("Jan 2 15:04"))
 	return p
 }
 

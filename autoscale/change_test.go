@@ -33,7 +33,7 @@ func TestOptionsAreChangedWhileItRuns(t *testing.T) {
 			t.Errorf("it is said again: %q", d.Reason)
 		}
 
-		o.MinSize, o.Cooldown = 30, -1
+		o.MinSize, o.Cooldown = 30, -2
 		err := r.Change(o, "a mistake")
 		if err == nil || !strings.Contains(err.Error(), "MinSize") || !strings.Contains(err.Error(), "Cooldown") {
 			t.Errorf("impossible options: %v, want all that is wrong", err)

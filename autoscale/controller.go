@@ -51,6 +51,8 @@ type Controller struct {
 	resize        *resize     // the resize under way; nil when none
 	depthUnknown  bool        // what was logged last
 	resizeFailing bool
+	alive         time.Time     // when the loop was seen to run
+	stood         time.Duration // how long it stood still, until a reading was disregarded for it
 }
 
 // New builds a controller. The error names everything wrong with the arguments and the options at once.
@@ -73,7 +75,7 @@ func New(pool Pool, observer Observer, o Options) (*Controller, error) {
 		o.Logger = slog.Default()
 	}
 	return &Controller{
-		pool: pool, observer: observer, policy: o.Policy, options: o, log: o.Logger,
+		pool: pool, observer: observer, policy: WithFloor(o.Policy), options: o, log: o.Logger,
 		wake:   make(chan struct{}, 1),
 		ledger: ledger{limit: o.LedgerSize},
 	}, nil
@@ -94,6 +96,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer timer.Stop()
 	c.vigil = newVigil(c.observer)
 	defer c.vigil.stop()
+	pulse := time.NewTicker(pulseInterval)
+	defer pulse.Stop()
+	c.alive = time.Time{} // of an earlier Run
 	for ctx.Err() == nil {
 		var resized chan error // nil, and never ready, while no resize is under way
 		if c.resize != nil {
@@ -101,6 +106,11 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-pulse.C:
+			before := c.stood
+			if c.beat(pulseInterval); c.stood > before {
+				c.check(ctx, time.Now())
+			}
 		case <-timer.C:
 			due = latestDue(due, time.Now(), c.options.CheckInterval)
 			c.check(ctx, due)
@@ -135,10 +145,14 @@ func latestDue(due, now time.Time, interval time.Duration) time.Time {
 // check looks, decides, tells the pool and records.
 func (c *Controller) check(ctx context.Context, at time.Time) {
 	at = c.begin(at)
+	c.beat(pulseInterval)
 	o, conclusive := c.observe(ctx)
 	if ctx.Err() != nil {
 		return // the look was cut short by the stop and says nothing
 	}
+	c.beat(c.options.ObserveTimeout)
+	defer c.beat(resizePatience)
+	o = c.disregard(o)
 	if conclusive {
 		c.logDepth(o)
 	}
@@ -189,7 +203,7 @@ func (c *Controller) begin(at time.Time) time.Time {
 func (c *Controller) decide(o Observation) (d Decision) {
 	defer func() {
 		if p := recover(); p != nil {
-			d = Decide(standStill{c.policy, fmt.Sprintf("policy panicked: %v", p)}, o)
+			d = Decide(WithFloor(standStill{c.policy, fmt.Sprintf("policy panicked: %v", p)}), o)
 		}
 	}()
 	return Decide(c.policy, o)
@@ -281,11 +295,11 @@ func (c *Controller) Resume() {
 // Force keeps the pool at size workers for the given time, at once and whatever policy, bounds, cooldown or pause say.
 // That it goes beyond MinSize and MaxSize is its point: it is for the hour in which the settings are wrong. Afterwards
 // the policy decides again, or a pause that is still on holds, and the bounds apply again. A forced change counts as an
-// action and starts a cooldown. The size must be 0 or more and the time positive; the error names what is wrong.
+// action and starts a cooldown. The size must be 0 to 1,000,000 and the time positive and at most 366 days; the error names what is wrong.
 func (c *Controller) Force(size int, duration time.Duration) error {
 	var p problems
-	p.wantIf(size < 0, "forced size", size, "0 or more")
-	p.wantIf(duration <= 0, "time to force it for", duration, "more than 0")
+	p.wantIf(size < 0 || size > maxWorkers, "forced size", size, "0 to %d", maxWorkers)
+	p.wantIf(duration <= 0 || duration > maxForced, "time to force it for", duration, "more than 0, at most %v", maxForced)
 	if err := errors.Join(p...); err != nil {
 		return err
 	}
@@ -330,7 +344,7 @@ func (c *Controller) adopt() bool {
 	o := c.next.options
 	o.LedgerSize, o.Logger = c.options.LedgerSize, c.options.Logger
 	c.changed, c.next = c.next.why, nil
-	c.options, c.policy = o, o.Policy
+	c.options, c.policy = o, WithFloor(o.Policy)
 	c.log.Info("autoscaler changed", "why", c.changed, "policy", c.policy.Name(), "min_size", o.MinSize, "max_size", o.MaxSize)
 	return true
 }

@@ -469,11 +469,11 @@ func TestEverybodyTalksAtOnce(t *testing.T) {
 func TestNewNamesEverything(t *testing.T) {
 	var none DepthFunc
 	for name, observer := range map[string]Observer{"nil": nil, "nil function": none} {
-		_, err := New(nil, observer, Options{MaxSize: -1})
+		_, err := New(nil, observer, Options{MaxSize: -1, CheckInterval: 1})
 		if err == nil {
 			t.Fatalf("%s: accepted", name)
 		}
-		for _, part := range []string{"pool is nil", "observer is nil", "MaxSize is -1", "CheckInterval is 0s"} {
+		for _, part := range []string{"pool is nil", "observer is nil", "MaxSize is -1", "CheckInterval is 1ns"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%s: error does not say %q:\n%v", name, part, err)
 			}

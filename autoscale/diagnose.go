@@ -26,34 +26,79 @@ type Finding struct {
 	Answer    string   `json:"answer"`    // one sentence with the numbers
 	Setting   string   `json:"setting"`   // the setting to change, as in the YAML file; empty when it is not a setting
 	Current   string   `json:"current"`   // its value; empty without a setting
-	Suggested string   `json:"suggested"` // a value to try, or what to do where no setting helps; empty when nothing needs to change
+	Suggested string   `json:"suggested"` // a value to try, or what to do where no setting helps; of one finding at most
 	Evidence  []string `json:"evidence"`  // up to three decisions that show it, the newest last; never null
+
+	shown int // how many decisions show it
 }
 
 // Diagnose reads decisions, in any order, and answers the three questions that people ask of an autoscaler: why it is not
 // scaling up, why it is scaling up too much, why it is oscillating. Each question gets at least one finding, the most
-// frequent cause first; it says so when there is no problem. The options are those that the decisions were made with.
+// frequent cause first; it says so when there is no problem. The options are those that the decisions were made with. Their
+// Policy says whose settings can be changed; without one it is threshold.
+//
+// At most one finding recommends a change, the one that the most checks show: changes for two questions at once would pull in
+// opposite directions.
 func Diagnose(decisions []Decision, o Options) []Finding {
+	findings := diagnose(decisions, o)
+	recommendOne(findings)
+	return findings
+}
+
+// diagnose is Diagnose with what each finding by itself would recommend.
+func diagnose(decisions []Decision, o Options) []Finding {
 	rows := slices.Clone(decisions)
 	slices.SortStableFunc(rows, func(a, b Decision) int { return a.Time.Compare(b.Time) })
 	d := diagnosis{rows: rows, o: o.withDefaults()}
-	notUp, oscillating := d.notUp(), d.oscillating()
-	if slices.ContainsFunc(oscillating, func(f Finding) bool { return f.Problem }) {
-		for i := range notUp { // the two answers must not pull the same setting in opposite directions
-			if f := &notUp[i]; f.Setting == settingCooldown {
-				f.Setting, f.Current, f.Suggested = "", "", "keep the cooldown: the pool oscillates as it is"
-			}
+	d.readPolicy(o.Policy)
+	return slices.Concat(d.notUp(), d.tooMuch(), d.oscillating())
+}
+
+// readPolicy finds out whether the decisions are those of the threshold policy, and takes its settings: with another one,
+// those of the options mean nothing.
+func (d *diagnosis) readPolicy(p Policy) {
+	t, is := d.o.Threshold(), true
+	if p != nil {
+		t, is = within[Threshold](p)
+	}
+	if n := len(d.rows); n > 0 && d.rows[n-1].Policy != "" && d.rows[n-1].Policy != t.Name() {
+		is = false
+	}
+	if !is {
+		t = Threshold{}
+	}
+	d.isThreshold = is
+	d.o.ScaleUpThreshold, d.o.ScaleDownThreshold = t.ScaleUpThreshold, t.ScaleDownThreshold
+	d.o.ScaleUpCount, d.o.ScaleDownCount, d.o.Cooldown = t.ScaleUpCount, t.ScaleDownCount, t.Cooldown
+}
+
+// recommendOne leaves the recommendation to the finding with the most checks behind it, the first of equals. A shorter cooldown is
+// none where the pool oscillates.
+func recommendOne(findings []Finding) {
+	swings := slices.ContainsFunc(findings, func(f Finding) bool { return f.Problem && f.Question == QuestionOscillating })
+	best := -1
+	for i, f := range findings {
+		if !f.Problem || swings && f.Question == QuestionNotUp && f.Setting == settingCooldown {
+			continue
+		}
+		if best < 0 || f.shown > findings[best].shown {
+			best = i
 		}
 	}
-	return slices.Concat(notUp, d.tooMuch(), oscillating)
+	for i := range findings {
+		if i != best {
+			findings[i].Setting, findings[i].Current, findings[i].Suggested = "", "", ""
+		}
+	}
 }
 
 const settingCooldown = "cooldown"
 
 // diagnosis is the ledger under the lens.
 type diagnosis struct {
-	rows []Decision // the oldest first
-	o    Options
+	rows        []Decision // the oldest first
+	o           Options    // with the settings of the threshold policy that decided; zero with another one
+	isThreshold bool
 }
 
 // cause is a way in which a row was kept from growing the pool.
@@ -89,7 +134,7 @@ func (d diagnosis) notUp() []Finding {
 	if len(d.rows) == 0 {
 		return []Finding{answer(QuestionNotUp, "There are no decisions yet.")}
 	}
-	causes := []cause{d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps(),
+	causes := []cause{d.takesTooLong(), d.atMax(), d.inCooldown(), d.wouldNotHelp(), d.notPaidFor(), d.withoutDepth(), d.paused(), d.forced(), d.refused(), d.growingBetween(), d.smallSteps(),
 		d.tooLate(), d.rateUnknown()}
 	causes = slices.DeleteFunc(causes, func(c cause) bool { return len(c.rows) == 0 })
 	slices.SortStableFunc(causes, func(a, b cause) int { return cmp.Compare(len(b.rows), len(a.rows)) })
@@ -99,7 +144,7 @@ func (d diagnosis) notUp() []Finding {
 	var findings []Finding
 	for _, c := range causes {
 		f := c.finding(len(c.rows))
-		f.Question, f.Problem, f.Evidence = QuestionNotUp, true, evidence(c.rows)
+		f.Question, f.Problem, f.Evidence, f.shown = QuestionNotUp, true, evidence(c.rows), len(c.rows)
 		findings = append(findings, f)
 	}
 	return findings
@@ -112,7 +157,7 @@ func (d diagnosis) nothingKeptItDown() Finding {
 	if ups > 0 {
 		return answer(QuestionNotUp, "It is: %d ups in %d checks, and nothing held it back (largest depth %d).", ups, len(d.rows), deepest)
 	}
-	if d.o.Policy != nil || d.o.ScaleUpThreshold == 0 {
+	if !d.isThreshold {
 		return answer(QuestionNotUp, "It had no reason to: the policy named no larger size in %d checks (largest depth %d).", len(d.rows), deepest)
 	}
 	return answer(QuestionNotUp, "It had no reason to: the depth stayed below %d in all %d checks (largest %d).",
@@ -307,7 +352,7 @@ func (d diagnosis) growingBetween() cause {
 func (d diagnosis) smallSteps() cause {
 	var best, series []Decision
 	for _, r := range d.known() {
-		if !d.isThreshold() {
+		if !d.isThreshold {
 			break // its steps are as large as it wants
 		}
 		switch {
@@ -346,13 +391,13 @@ func (d diagnosis) tooMuch() []Finding {
 	switch {
 	case len(takenBack) >= 2 && len(takenBack)*2 >= ups:
 		f.Answer = fmt.Sprintf("%d of %d ups were followed by a down within %v.", len(takenBack), ups, short(diagnoseWindow))
-		f.Evidence = evidence(takenBack)
+		f.Evidence, f.shown = evidence(takenBack), len(takenBack)
 		if limited(&f, back) {
 			return []Finding{f}
 		}
 	case len(falling) >= 2 && len(falling)*2 >= ups:
 		f.Answer = fmt.Sprintf("%d of %d ups came while the depth was falling already.", len(falling), ups)
-		f.Evidence = evidence(falling)
+		f.Evidence, f.shown = evidence(falling), len(falling)
 	default:
 		return []Finding{answer(QuestionTooMuch,
 			"It is not: of %d ups in %d checks, %d were followed by a down within %v, and %d came while the depth was falling.",
@@ -386,15 +431,12 @@ func (d diagnosis) wastedUps() (ups int, takenBack, falling, back []Decision) {
 	return ups, takenBack, falling, back
 }
 
-// isThreshold tells whether the decisions are those of the threshold policy; with another one, its settings are zero.
-func (d diagnosis) isThreshold() bool { return d.o.Policy == nil && d.o.ScaleUpThreshold > 0 }
-
 // calmElsewhere is what to do about too much movement where no threshold can be changed.
 const calmElsewhere = "nothing, if the load came and went like that; else name a longer slo, or cap max_reversals, which costs idle workers"
 
 // calmUps suggests smaller steps, or a later start where the step is 1 already.
 func (d diagnosis) calmUps(f *Finding) {
-	if !d.isThreshold() {
+	if !d.isThreshold {
 		f.Suggested = calmElsewhere
 		return
 	}
@@ -423,7 +465,7 @@ func (d diagnosis) oscillating() []Finding {
 			len(reversals), len(actions), len(d.rows), short(diagnoseWindow))}
 	}
 	f := Finding{
-		Question: QuestionOscillating, Problem: true, Evidence: evidence(reversals),
+		Question: QuestionOscillating, Problem: true, Evidence: evidence(reversals), shown: len(reversals),
 		Answer: fmt.Sprintf("%d of %d actions turned against the one before within %v.", len(reversals), len(actions), short(diagnoseWindow)),
 	}
 	if !limited(&f, reversals) {
@@ -436,7 +478,7 @@ func (d diagnosis) oscillating() []Finding {
 func (d diagnosis) calmSwings(f *Finding) {
 	up, down := d.o.ScaleUpThreshold, d.o.ScaleDownThreshold
 	switch {
-	case !d.isThreshold():
+	case !d.isThreshold:
 		f.Suggested = calmElsewhere
 	case down > 0 && up < 3*down:
 		f.Setting, f.Current, f.Suggested = "scale_down_threshold", fmt.Sprint(down), fmt.Sprint(up/5)

@@ -80,6 +80,6 @@ func (d diagnosis) rateUnknown() cause {
 }
 
 // asSeconds is a duration as people say it.
-func asSeconds(seconds float64) string {
-	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Millisecond).String()
+func asSeconds(s float64) string {
+	return spanOf(s).Round(100 * time.Millisecond).String()
 }

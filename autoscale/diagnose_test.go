@@ -155,7 +155,7 @@ func TestDiagnose(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			slices.Reverse(test.rows) // the order must not matter
-			findings := Diagnose(test.rows, test.o)
+			findings := diagnose(test.rows, test.o)
 			for _, q := range []string{QuestionNotUp, QuestionTooMuch, QuestionOscillating} {
 				if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Question == q }) {
 					t.Errorf("no answer to %q", q)
@@ -178,7 +178,7 @@ func TestDiagnose(t *testing.T) {
 }
 
 func TestDiagnoseNamesEveryCauseTheMostFrequentFirst(t *testing.T) {
-	findings := Diagnose(played(8, Options{}, nil, append(repeat(9, 90), -1, -1, 90)...), Options{})
+	findings := diagnose(played(8, Options{}, nil, append(repeat(9, 90), -1, -1, 90)...), Options{})
 	var settings []string
 	for _, f := range findings {
 		if f.Question == QuestionNotUp {
@@ -191,6 +191,87 @@ func TestDiagnoseNamesEveryCauseTheMostFrequentFirst(t *testing.T) {
 	}
 	if line := findings[0].Evidence[2]; !strings.Contains(line, "size 10 -> 10 (named 12): ") {
 		t.Errorf("evidence %q, want sizes and reason", line)
+	}
+}
+
+// TestDiagnoseRecommendsOneChange plays ledgers in which several questions have a problem.
+func TestDiagnoseRecommendsOneChange(t *testing.T) {
+	swinging := played(2, Options{}, nil, repeat(6, 60, 60, 60, 5, 5, 5)...)
+	for name, test := range map[string]struct {
+		rows     []Decision
+		question string
+	}{
+		"at the maximum for long, and swinging a little": {append(played(10, Options{}, nil, repeat(30, 90)...), later(swinging, time.Hour)...), QuestionNotUp},
+		"in cooldowns because it swings":                 {swinging, QuestionOscillating},
+		"nothing is wrong":                               {played(2, Options{}, nil, repeat(9, 20)...), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var problems, recommended []string
+			for _, f := range Diagnose(test.rows, Options{}) {
+				if f.Problem {
+					problems = append(problems, f.Question)
+				}
+				if f.Suggested != "" || f.Setting != "" || f.Current != "" {
+					recommended = append(recommended, f.Question)
+				}
+			}
+			if test.question == "" {
+				if len(problems)+len(recommended) > 0 {
+					t.Errorf("problems %q, recommendations for %q, want none", problems, recommended)
+				}
+				return
+			}
+			if len(problems) < 2 || !slices.Equal(recommended, []string{test.question}) {
+				t.Errorf("problems %q, recommendations for %q, want several and one for %q", problems, recommended, test.question)
+			}
+		})
+	}
+}
+
+func later(rows []Decision, by time.Duration) []Decision {
+	for i := range rows {
+		rows[i].Time = rows[i].Time.Add(by)
+	}
+	return rows
+}
+
+// TestDiagnoseKnowsThePolicyInUse asks about a ledger with the options of the controller that wrote it, which name their policy.
+func TestDiagnoseKnowsThePolicyInUse(t *testing.T) {
+	slo := newSLO(t, SLOOptions{SLO: time.Minute})
+	budget, err := NewBudget(Options{}.Threshold(), BudgetOptions{WorkerHours: 1e6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := func(policy string) []Decision {
+		rows := played(2, Options{}, nil, 12, 20, 30, 40, 48)
+		for i := range rows {
+			rows[i].Policy = policy
+		}
+		return rows
+	}
+	for name, test := range map[string]struct {
+		o       Options
+		policy  string
+		setting string
+	}{
+		"threshold by default": {Options{}, "threshold", "scale_up_threshold"},
+		"threshold in a wrap":  {Options{Policy: budget}, "threshold", "scale_up_threshold"},
+		"slo":                  {Options{Policy: slo}, "slo", ""},
+		"slo, left unsaid":     {Options{}, "slo", ""},
+	} {
+		c, err := New(&fakePool{}, &fakeQueue{}, test.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := c.Options()
+		if test.o.Policy == nil {
+			o.Policy = nil
+		}
+		for _, options := range []Options{c.Options(), o} {
+			if f := Diagnose(rows(test.policy), options)[0]; f.Setting != test.setting || f.Problem != (test.setting != "") {
+				t.Errorf("%s: %+v, want the setting %q", name, f, test.setting)
+			}
+		}
 	}
 }
 
@@ -213,7 +294,10 @@ func TestDiagnoseDoesNotContradictItself(t *testing.T) {
 	}
 	suggested := map[string]string{}
 	oscillates := false
-	for _, f := range Diagnose(rows, o) {
+	for _, f := range diagnose(rows, o) {
+		if f.Setting == settingCooldown && f.Question == QuestionNotUp {
+			continue // which is never the recommendation then, see below
+		}
 		oscillates = oscillates || f.Question == QuestionOscillating && f.Problem
 		if before, ok := suggested[f.Setting]; ok && f.Setting != "" && before != f.Suggested {
 			t.Errorf("%s: try %s, and also try %s", f.Setting, before, f.Suggested)
@@ -237,7 +321,7 @@ func TestDiagnoseAdvisesNoThresholdsWhereThereAreNone(t *testing.T) {
 		rows = append(rows, d)
 	}
 	problems := 0
-	for _, f := range Diagnose(rows, Options{MinSize: 1, MaxSize: 10, CheckInterval: time.Second}) {
+	for _, f := range diagnose(rows, Options{MinSize: 1, MaxSize: 10, CheckInterval: time.Second}) {
 		if f.Setting != "" {
 			t.Errorf("%q advises %s, which the policy does not read", f.Answer, f.Setting)
 		}

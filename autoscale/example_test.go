@@ -126,10 +126,10 @@ func ExampleNew_goroutinePool() {
 	scaler, err := autoscale.New(pool,
 		autoscale.DepthFunc(func(context.Context) (int, error) { return len(somebodyElses.jobs), nil }),
 		autoscale.Options{
-			MinSize: 0, MaxSize: 4,
-			ScaleUpThreshold: 20, ScaleDownThreshold: 0,
-			CheckInterval: 10 * time.Millisecond,
-			ScaleUpCount:  2, ScaleDownCount: 2,
+			MinSize: autoscale.None, MaxSize: 4,
+			ScaleUpThreshold: 20, ScaleDownThreshold: autoscale.None,
+			CheckInterval: 10 * time.Millisecond, Cooldown: autoscale.None,
+			ScaleUpCount: 2, ScaleDownCount: 2,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	if err != nil {

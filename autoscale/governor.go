@@ -101,6 +101,9 @@ func (g *Governor) Decide(o Observation) Proposal {
 	p := g.inner.Decide(o)
 	g.wanted = settledSize(p)
 	g.clamped = Clamp{}
+	if o.StoodStill > 0 {
+		g.meter.restart()
+	}
 	lifted := g.learn(o)
 	if o.Unknown != "" || !g.cap.on {
 		if lifted != "" {
@@ -197,7 +200,7 @@ func (g *Governor) Explanation() Explanation {
 	)
 	if g.clamped.Name != "" {
 		e.Otherwise = fmt.Sprintf("more than %d would be kept if throughput rose above %s/s with them; the next try is due in %v",
-			g.clamped.After, perSecond(g.cap.flat+g.cap.rate/2), time.Duration(max(0, g.cap.probeDue-g.meter.clock.now))*time.Second)
+			g.clamped.After, perSecond(g.cap.flat+g.cap.rate/2), spanOf(math.Floor(max(0, g.cap.probeDue-g.meter.clock.now))))
 		if g.cap.phase == governorProbe {
 			e.Otherwise = fmt.Sprintf("more than %d would be kept if throughput rose above %s/s: they are being tried now",
 				g.cap.kept, perSecond(g.cap.flat+g.cap.rate*float64(g.cap.target-g.cap.kept)/2))

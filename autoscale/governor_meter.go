@@ -173,6 +173,12 @@ func (m *governorMeter) close(rate float64) governorSpan {
 // forget drops the latest spans: they are not to be looked at together with those to come.
 func (m *governorMeter) forget() { m.count = 0 }
 
+// restart begins a span with the next reading: what happened since the last one cannot be measured.
+func (m *governorMeter) restart() {
+	m.forget()
+	m.seen, m.pending = false, governorSpan{}
+}
+
 // newest is the latest n spans together.
 func (m *governorMeter) newest(n int) governorSpan {
 	var all governorSpan

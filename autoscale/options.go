@@ -1,9 +1,11 @@
 package autoscale
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 )
@@ -11,6 +13,10 @@ import (
 // Limits of the options, and what zero becomes.
 const (
 	minCheckInterval   = 10 * time.Millisecond
+	maxCheckInterval   = 24 * time.Hour
+	maxCooldown        = 30 * 24 * time.Hour
+	maxForced          = 366 * 24 * time.Hour
+	maxWorkers         = 1_000_000
 	maxObserveTimeout  = 5 * time.Second // for the default only; a longer one can be asked for
 	defaultLedgerSize  = 8640            // a day of checks at 10 s
 	maxLedgerSize      = 1_000_000       // about 250 MB of decisions
@@ -18,22 +24,35 @@ const (
 	threeEditsAreATypo = 3
 )
 
-// Options says how a [Controller] behaves.
-//
-// When all eight settings from MinSize to ScaleDownCount are zero, they mean those of [DefaultOptions]. As soon as one of
-// them is set, all eight are taken literally, so that zero can be said: MinSize 0 lets the pool empty.
+// None is zero for the fields of [Options] in which zero stands for the default: MinSize None lets the pool empty,
+// ScaleDownThreshold None shrinks only on an empty queue, Cooldown None does not wait.
+const None = -1
+
+// Options says how a [Controller] behaves. A field that is left zero means its default, and [None] means zero where that is a
+// value. Options that come complete, from [DefaultOptions], [Preset] or [Controller.Options], are taken as they stand: in them
+// a field that is set to zero is zero.
 type Options struct {
-	MinSize int // fewest workers; zero lets the pool empty; at most MaxSize
-	MaxSize int // most workers; at least 1
+	// MinSize is the fewest workers, at most MaxSize. Defaults to 2, or MaxSize if that is less; None lets the pool empty.
+	MinSize int
+	// MaxSize is the most workers, at least 1. Defaults to 10, or MinSize if that is more.
+	MaxSize int
 
-	ScaleUpThreshold   int // depth in records at which the pool grows; at least 1
-	ScaleDownThreshold int // depth in records at which the pool shrinks; zero shrinks only on an empty queue; below ScaleUpThreshold
+	// ScaleUpThreshold is the depth in records at which the pool grows, at least 1. Defaults to 50, or five times
+	// ScaleDownThreshold if that is more.
+	ScaleUpThreshold int
+	// ScaleDownThreshold is the depth in records at which the pool shrinks, less than ScaleUpThreshold. Defaults to 10, or a
+	// fifth of ScaleUpThreshold if that is less; None shrinks only on an empty queue.
+	ScaleDownThreshold int
 
-	CheckInterval time.Duration // time between checks; at least 10ms
-	Cooldown      time.Duration // time without another action after an action; zero means none
+	// CheckInterval is the time between two checks, 10ms to 24h. Defaults to 10s.
+	CheckInterval time.Duration
+	// Cooldown is the time without another action after an action, at most 30 days. Defaults to 30s; None does not wait.
+	Cooldown time.Duration
 
-	ScaleUpCount   int // workers added by one action; at least 1
-	ScaleDownCount int // workers removed by one action; at least 1
+	// ScaleUpCount is how many workers one action adds, 1 to 1,000,000. Defaults to 2.
+	ScaleUpCount int
+	// ScaleDownCount is how many workers one action removes, 1 to 1,000,000. Defaults to 1.
+	ScaleDownCount int
 
 	// ObserveTimeout is how long a check waits for the observer before it holds. Zero means CheckInterval, at most 5s;
 	// it may not exceed CheckInterval.
@@ -53,6 +72,8 @@ type Options struct {
 	// DryRun decides, explains and records, and moves nothing, not even into the bounds. Only a size that somebody forces
 	// is obeyed.
 	DryRun bool
+
+	complete bool // zero is zero: everything was filled in before
 }
 
 // preset is a named row of settings.
@@ -81,6 +102,7 @@ func (p preset) options() Options {
 		ScaleUpThreshold: p.up, ScaleDownThreshold: p.down,
 		CheckInterval: p.check, Cooldown: p.cooldown,
 		ScaleUpCount: p.upStep, ScaleDownCount: p.downStep,
+		complete: true,
 	}
 }
 
@@ -155,16 +177,20 @@ func (o Options) Threshold() Threshold {
 	}
 }
 
-// withDefaults fills in what zero stands for, apart from Policy and Logger.
+// withDefaults fills in what zero and None stand for, apart from Policy and Logger.
 func (o Options) withDefaults() Options {
-	settings := o
-	settings.ObserveTimeout, settings.LedgerSize, settings.Policy, settings.Logger, settings.DryRun = 0, 0, nil, nil, false
-	if settings == (Options{}) {
-		settings = DefaultOptions()
-		settings.ObserveTimeout, settings.LedgerSize = o.ObserveTimeout, o.LedgerSize
-		settings.Policy, settings.Logger, settings.DryRun = o.Policy, o.Logger, o.DryRun
-		o = settings
+	if !o.complete {
+		o.fillIn(DefaultOptions())
 	}
+	for _, n := range []*int{&o.MinSize, &o.ScaleDownThreshold} {
+		if *n == None {
+			*n = 0
+		}
+	}
+	if o.Cooldown == None {
+		o.Cooldown = 0
+	}
+	o.complete = true
 	if o.ObserveTimeout == 0 {
 		o.ObserveTimeout = min(o.CheckInterval, maxObserveTimeout)
 	}
@@ -172,6 +198,27 @@ func (o Options) withDefaults() Options {
 		o.LedgerSize = defaultLedgerSize
 	}
 	return o
+}
+
+// fillIn replaces what is zero. A default gives way to the bound that was given, so that a single field can be set.
+func (o *Options) fillIn(d Options) {
+	if o.MaxSize == 0 {
+		o.MaxSize = max(d.MaxSize, o.MinSize)
+	}
+	if o.MinSize == 0 {
+		o.MinSize = min(d.MinSize, max(0, o.MaxSize))
+	}
+	const ratio = 5 // between the two thresholds
+	if o.ScaleUpThreshold == 0 {
+		o.ScaleUpThreshold = max(d.ScaleUpThreshold, ratio*min(o.ScaleDownThreshold, math.MaxInt/ratio))
+	}
+	if o.ScaleDownThreshold == 0 {
+		o.ScaleDownThreshold = min(d.ScaleDownThreshold, max(0, o.ScaleUpThreshold/ratio))
+	}
+	o.CheckInterval = cmp.Or(o.CheckInterval, d.CheckInterval)
+	o.Cooldown = cmp.Or(o.Cooldown, d.Cooldown)
+	o.ScaleUpCount = cmp.Or(o.ScaleUpCount, d.ScaleUpCount)
+	o.ScaleDownCount = cmp.Or(o.ScaleDownCount, d.ScaleDownCount)
 }
 
 // problems collects everything wrong, in the order it was found.
@@ -183,21 +230,24 @@ func (p *problems) wantIf(wrong bool, field string, value any, rule string, args
 	}
 }
 
-// Validate returns nil, or one error that names every problem: the field, its value and the rule. Options that are
-// entirely zero are valid, they are the defaults.
+// Validate returns nil, or one error that names every problem: the field, its value and the rule. The zero value is valid: all of
+// it is the defaults.
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var p problems
 	p.wantIf(o.MinSize < 0, "MinSize", o.MinSize, "0 or more")
 	p.wantIf(o.MaxSize < 1, "MaxSize", o.MaxSize, "1 or more")
+	p.wantIf(o.MaxSize > maxWorkers, "MaxSize", o.MaxSize, "at most %d", maxWorkers)
 	p.wantIf(o.MaxSize >= 1 && o.MinSize > o.MaxSize, "MinSize", o.MinSize, "at most MaxSize (%d)", o.MaxSize)
 	p.wantIf(o.CheckInterval < minCheckInterval, "CheckInterval", o.CheckInterval, "at least %v", minCheckInterval)
+	p.wantIf(o.CheckInterval > maxCheckInterval, "CheckInterval", o.CheckInterval, "at most %v", maxCheckInterval)
 	p.wantIf(o.ObserveTimeout < 0, "ObserveTimeout", o.ObserveTimeout, "0 (for the default) or more")
 	p.wantIf(o.CheckInterval >= minCheckInterval && o.ObserveTimeout > o.CheckInterval,
 		"ObserveTimeout", o.ObserveTimeout, "at most CheckInterval (%v)", o.CheckInterval)
 	p.wantIf(o.LedgerSize < 0, "LedgerSize", o.LedgerSize, "0 (for the default) or more")
 	p.wantIf(o.LedgerSize > maxLedgerSize, "LedgerSize", o.LedgerSize, "at most %d", maxLedgerSize)
 	p.wantIf(o.Cooldown < 0, "Cooldown", o.Cooldown, "0 or more")
+	p.wantIf(o.Cooldown > maxCooldown, "Cooldown", o.Cooldown, "at most %v", maxCooldown)
 
 	least := 1
 	if o.Policy != nil {
@@ -207,7 +257,12 @@ func (o Options) Validate() error {
 	p.wantIf(o.ScaleDownThreshold < 0, "ScaleDownThreshold", o.ScaleDownThreshold, "0 or more")
 	p.wantIf(o.Policy == nil && o.ScaleUpThreshold >= 1 && o.ScaleDownThreshold >= o.ScaleUpThreshold,
 		"ScaleDownThreshold", o.ScaleDownThreshold, "less than ScaleUpThreshold (%d)", o.ScaleUpThreshold)
-	p.wantIf(o.ScaleUpCount < least, "ScaleUpCount", o.ScaleUpCount, "%d or more", least)
-	p.wantIf(o.ScaleDownCount < least, "ScaleDownCount", o.ScaleDownCount, "%d or more", least)
+	for _, step := range []struct {
+		field string
+		count int
+	}{{"ScaleUpCount", o.ScaleUpCount}, {"ScaleDownCount", o.ScaleDownCount}} {
+		p.wantIf(step.count < least, step.field, step.count, "%d or more", least)
+		p.wantIf(step.count > maxWorkers, step.field, step.count, "at most %d", maxWorkers)
+	}
 	return errors.Join(p...)
 }

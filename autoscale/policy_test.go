@@ -3,6 +3,7 @@ package autoscale
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -208,15 +209,25 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		want []string
 	}{
 		{"everything wrong", Options{
-			MinSize: -1, MaxSize: -2, ScaleUpThreshold: -3, ScaleDownThreshold: -4, CheckInterval: -5, Cooldown: -6,
+			MinSize: -11, MaxSize: -2, ScaleUpThreshold: -3, ScaleDownThreshold: -4, CheckInterval: -5, Cooldown: -6,
 			ScaleUpCount: -7, ScaleDownCount: -8, ObserveTimeout: -9, LedgerSize: -10,
 		}, []string{
-			"autoscale: MinSize is -1, want 0 or more", "MaxSize is -2, want 1 or more", "ScaleUpThreshold is -3, want 1 or more",
+			"autoscale: MinSize is -11, want 0 or more", "MaxSize is -2, want 1 or more", "ScaleUpThreshold is -3, want 1 or more",
 			"ScaleDownThreshold is -4, want 0 or more", "CheckInterval is -5ns, want at least 10ms", "Cooldown is -6ns, want 0 or more",
 			"ScaleUpCount is -7, want 1 or more", "ScaleDownCount is -8, want 1 or more", "ObserveTimeout is -9ns", "LedgerSize is -10",
 		}},
-		{"one field set makes all literal", Options{MinSize: 1}, []string{
+		{"zeros in options that came complete", func() Options {
+			o := DefaultOptions()
+			o.MaxSize, o.ScaleUpThreshold, o.CheckInterval, o.ScaleUpCount, o.ScaleDownCount = 0, 0, 0, 0, 0
+			return o
+		}(), []string{
 			"MaxSize is 0, want 1 or more", "ScaleUpThreshold is 0", "CheckInterval is 0s", "ScaleUpCount is 0", "ScaleDownCount is 0",
+		}},
+		{"out of all proportion", Options{
+			MaxSize: 1e9, ScaleUpCount: math.MaxInt, ScaleDownCount: math.MaxInt, CheckInterval: math.MaxInt64, Cooldown: math.MaxInt64,
+		}, []string{
+			"MaxSize is 1000000000, want at most 1000000", "ScaleUpCount is 9223372036854775807, want at most 1000000",
+			"ScaleDownCount is 9223372036854775807", "CheckInterval is 2562047h47m16.854775807s, want at most 24h", "Cooldown is 2562047h47m16.854775807s, want at most 720h",
 		}},
 		{"crossed", Options{
 			MinSize: 9, MaxSize: 3, ScaleUpThreshold: 10, ScaleDownThreshold: 10, CheckInterval: 9 * time.Millisecond,
@@ -251,6 +262,7 @@ func TestValidateAccepts(t *testing.T) {
 	other := policyFunc(func(o Observation) Proposal { return Proposal{Size: o.Size} })
 	for name, o := range map[string]Options{
 		"nothing: the defaults":                 {},
+		"the bounds alone":                      {MinSize: 2, MaxSize: 10},
 		"the defaults with a ledger of one":     {LedgerSize: 1},
 		"zeros that mean something":             bare,
 		"another policy with bounds of its own": {MinSize: 1, MaxSize: 3, CheckInterval: time.Second, Policy: other},
@@ -262,16 +274,56 @@ func TestValidateAccepts(t *testing.T) {
 	}
 }
 
+// TestZeroMeansTheDefaultFieldByField tells what becomes of options of which some fields are set.
+func TestZeroMeansTheDefaultFieldByField(t *testing.T) {
+	d := DefaultOptions().withDefaults()
+	changed := func(change func(*Options)) Options {
+		o := d
+		change(&o)
+		return o
+	}
+	literal := DefaultOptions()
+	literal.MinSize, literal.ScaleDownThreshold, literal.Cooldown = 0, 0, 0
+	for name, test := range map[string]struct{ o, want Options }{
+		"nothing":         {Options{}, d},
+		"the bounds":      {Options{MinSize: 2, MaxSize: 10}, d},
+		"a large minimum": {Options{MinSize: 20}, changed(func(o *Options) { o.MinSize, o.MaxSize = 20, 20 })},
+		"a small maximum": {Options{MaxSize: 1}, changed(func(o *Options) { o.MinSize, o.MaxSize = 1, 1 })},
+		"a low threshold": {Options{ScaleUpThreshold: 4}, changed(func(o *Options) { o.ScaleUpThreshold, o.ScaleDownThreshold = 4, 0 })},
+		"a high one":      {Options{ScaleDownThreshold: 60}, changed(func(o *Options) { o.ScaleUpThreshold, o.ScaleDownThreshold = 300, 60 })},
+		"a step":          {Options{ScaleUpCount: 7}, changed(func(o *Options) { o.ScaleUpCount = 7 })},
+		"none": {Options{MinSize: None, ScaleDownThreshold: None, Cooldown: None},
+			changed(func(o *Options) { o.MinSize, o.ScaleDownThreshold, o.Cooldown = 0, 0, 0 })},
+		"zeros in options that came complete": {literal, changed(func(o *Options) { o.MinSize, o.ScaleDownThreshold, o.Cooldown = 0, 0, 0 })},
+	} {
+		if got := test.o.withDefaults(); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+		c, err := New(&fakePool{}, &fakeQueue{}, test.o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		o := c.Options()
+		if o.MinSize != test.want.MinSize || o.Cooldown != test.want.Cooldown || o.Policy != Policy(test.want.Threshold()) {
+			t.Errorf("%s: in use are %+v, want %+v", name, o, test.want)
+		}
+		if again := o.withDefaults(); again != o {
+			t.Errorf("%s: options in use become %+v, want %+v", name, again, o)
+		}
+	}
+}
+
 func TestPresets(t *testing.T) {
 	second := time.Second
 	want := map[string]Options{
-		"default":     {2, 10, 50, 10, 10 * second, 30 * second, 2, 1, 0, 0, nil, nil, false},
-		"bursty":      {2, 10, 30, 5, 10 * second, 15 * second, 2, 1, 0, 0, nil, nil, false},
-		"steady":      {2, 10, 100, 20, 10 * second, 60 * second, 1, 1, 0, 0, nil, nil, false},
-		"development": {1, 5, 50, 10, 10 * second, 30 * second, 1, 1, 0, 0, nil, nil, false},
-		"production":  {5, 50, 50, 10, 10 * second, 30 * second, 3, 1, 0, 0, nil, nil, false},
-		"cost":        {1, 5, 100, 10, 10 * second, 120 * second, 1, 1, 0, 0, nil, nil, false},
-		"throughput":  {5, 50, 20, 5, 10 * second, 15 * second, 3, 1, 0, 0, nil, nil, false},
+		"default":     {2, 10, 50, 10, 10 * second, 30 * second, 2, 1, 0, 0, nil, nil, false, true},
+		"bursty":      {2, 10, 30, 5, 10 * second, 15 * second, 2, 1, 0, 0, nil, nil, false, true},
+		"steady":      {2, 10, 100, 20, 10 * second, 60 * second, 1, 1, 0, 0, nil, nil, false, true},
+		"development": {1, 5, 50, 10, 10 * second, 30 * second, 1, 1, 0, 0, nil, nil, false, true},
+		"production":  {5, 50, 50, 10, 10 * second, 30 * second, 3, 1, 0, 0, nil, nil, false, true},
+		"cost":        {1, 5, 100, 10, 10 * second, 120 * second, 1, 1, 0, 0, nil, nil, false, true},
+		"throughput":  {5, 50, 20, 5, 10 * second, 15 * second, 3, 1, 0, 0, nil, nil, false, true},
 	}
 	if got := PresetNames(); len(got) != len(want) || got[0] != "default" {
 		t.Errorf("names %v, want %d with the default first", got, len(want))

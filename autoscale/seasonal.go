@@ -71,6 +71,9 @@ const (
 func (s *Seasonal) Decide(o Observation) Proposal {
 	p := s.inner.Decide(o)
 	s.raised, s.floor = Clamp{}, 0
+	if o.StoodStill > 0 {
+		s.seen = false // nobody knows what came when
+	}
 	if o.Unknown != "" || s.inner.beliefs.status == sloNoReading {
 		return p
 	}

@@ -70,6 +70,7 @@ type SLO struct {
 	regular  float64    // when the last check was that did not come early
 	beliefs  sloBeliefs // of the last check
 	restored *SLOState  // waits for the first reading
+	service  sloService // at the last reading
 }
 
 // SLOOptions says what the policy shall achieve. Only SLO has to be given.
@@ -138,13 +139,20 @@ func (s *SLO) Name() string { return "slo" }
 // Decide learns from the observation and names a size within the bounds that the observation gives.
 func (s *SLO) Decide(o Observation) Proposal {
 	size := min(max(o.Size, 0), sloMost)
+	if o.StoodStill > 0 {
+		s.restart()
+	}
 	reading, problem := s.read(o)
 	if problem != "" {
 		s.hold(o, problem)
 		return Proposal{Size: size, Reason: problem}
 	}
 	s.learn(&reading, o)
+	s.service.measure(o, s.rate.value())
 	p := s.plan(reading)
+	if why := s.service.tooLong(s.slo); why != "" {
+		p.Reason += "; " + why
+	}
 	s.previous, s.seen = reading, true
 	return p
 }

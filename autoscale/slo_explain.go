@@ -46,6 +46,7 @@ func (s *SLO) estimates() []Estimate {
 	known := v.rate > 0
 	planned := known && b.status != sloNoReading
 	add(known, "rate_per_second", v.rate)
+	add(s.service.seconds > 0, "service_seconds", s.service.seconds)
 	add(s.seen, "lead_seconds", v.lead)
 	add(known, "arrivals_per_second", b.arrivals)
 	add(known, "arrivals_workers", v.level)

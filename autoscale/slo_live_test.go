@@ -172,7 +172,7 @@ func (l *sloLive) check(regular bool) {
 	}
 }
 
-// resize starts workers, or lets go those that start, then the stuck, then the slowest. What those had in hand waits again.
+// resize starts workers, or lets go those that start, then the idle, then the stuck, then the slowest. What those had in hand waits again.
 func (l *sloLive) resize(size int) {
 	for len(l.workers) < size {
 		l.born++
@@ -181,7 +181,9 @@ func (l *sloLive) resize(size int) {
 	rank := func(w *sloLiveWorker) float64 {
 		switch {
 		case l.now < w.readyAt:
-			return -2
+			return -20
+		case !w.busy:
+			return w.speed - 10
 		case w.busy && l.now-w.since > 120:
 			return -1
 		}

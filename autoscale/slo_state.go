@@ -83,6 +83,19 @@ func (s *SLO) Restore(state SLOState) error {
 	return nil
 }
 
+// restart begins anew with what was learned, as a process does that is started again: what happened since the last reading cannot
+// be measured.
+func (s *SLO) restart() {
+	if !s.seen {
+		return
+	}
+	state := s.State()
+	*s = SLO{options: s.options, slo: s.slo, check: s.check, beliefs: s.beliefs}
+	if err := s.Restore(state); err != nil { // hostile readings may leave what no state may hold
+		s.lead.believed = s.options.Startup.Seconds()
+	}
+}
+
 func (state SLOState) validate() error {
 	var p problems
 	number := func(field string, x, most float64) {

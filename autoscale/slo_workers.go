@@ -40,7 +40,8 @@ type sloWorkers struct {
 	used  int
 	index map[uint64]int // from ID to table
 
-	speeds  []float64 // of the ready ones in the order in which they go: the stuck ones with 0, then the slowest first
+	speeds  []float64 // of the ready ones in the order in which they go: idle ones, stuck ones with 0, busy ones; of each the slowest first
+	idle    int       // of them
 	working float64   // sum of those
 	stuck   int
 	busy    int
@@ -84,7 +85,7 @@ func (m *sloWorkers) read(o Observation, now, rate float64) (records, busy float
 	if m.index == nil {
 		m.index = make(map[uint64]int, sloMostWorkers)
 	}
-	m.speeds, m.working, m.stuck, m.busy, m.resting = m.speeds[:0], 0, 0, 0, 0
+	m.speeds, m.working, m.idle, m.stuck, m.busy, m.resting = m.speeds[:0], 0, 0, 0, 0, 0
 	for _, w := range o.Workers[:min(len(o.Workers), sloMostWorkers)] {
 		if w.State == WorkerStarting {
 			continue
@@ -102,7 +103,8 @@ func (m *sloWorkers) read(o Observation, now, rate float64) (records, busy float
 		m.count(w, known, o.Time, rate)
 		known.idle, known.seen = w.State == WorkerIdle, now
 	}
-	slices.Sort(m.speeds)
+	slices.Sort(m.speeds[:m.idle])
+	slices.Sort(m.speeds[m.idle:])
 	return records, busy
 }
 
@@ -114,6 +116,7 @@ func (m *sloWorkers) count(w Worker, known *sloWorker, now time.Time, rate float
 		m.speeds = append(m.speeds, 0)
 		return
 	case WorkerIdle:
+		m.idle++
 		if rested := now.Sub(w.Since); known.idle && w.Since.IsZero() || !w.Since.IsZero() && rested > takesWork {
 			m.resting++
 		}
@@ -124,6 +127,10 @@ func (m *sloWorkers) count(w Worker, known *sloWorker, now time.Time, rate float
 	}
 	speed := known.speed(rate)
 	m.speeds = append(m.speeds, speed)
+	if w.State == WorkerIdle { // to the end of the idle ones
+		last := len(m.speeds) - 1
+		m.speeds[m.idle-1], m.speeds[last] = m.speeds[last], m.speeds[m.idle-1]
+	}
 	m.working += speed
 }
 

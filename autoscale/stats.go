@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -65,13 +66,22 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 	*s = Stats{
 		Policy: w.Policy, CurrentSize: w.CurrentSize, MinSize: w.MinSize, MaxSize: w.MaxSize, Checks: w.Checks,
 		TotalScaleUps: w.TotalScaleUps, TotalScaleDowns: w.TotalScaleDowns,
-		InCooldown: w.InCooldown, CooldownRemaining: time.Duration(w.CooldownRemaining * float64(time.Second)),
+		InCooldown: w.InCooldown, CooldownRemaining: spanOf(w.CooldownRemaining),
 		Paused: w.Paused, DryRun: w.DryRun, LastDecision: w.LastDecision,
 	}
 	if w.ForcedSize != nil && w.ForcedUntil != nil {
 		s.ForcedSize, s.ForcedUntil = *w.ForcedSize, *w.ForcedUntil
 	}
 	return nil
+}
+
+// spanOf is a duration of so many seconds, or the nearest that there is. NaN is zero.
+func spanOf(s float64) time.Duration {
+	const most = float64(math.MaxInt64 / int64(time.Second))
+	if math.IsNaN(s) {
+		return 0
+	}
+	return time.Duration(max(-most, min(s, most)) * float64(time.Second))
 }
 
 // cooler is a policy that can tell how long it still waits after an action.

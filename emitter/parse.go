@@ -169,8 +169,8 @@ func duration(s string, into *time.Duration) error {
 		return nil
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is not a duration", s)
+	if err != nil || d.Seconds() > 1e8 {
+		return fmt.Errorf("%q is not a duration of at most 1e8 seconds", s)
 	}
 	*into = d
 	return nil

@@ -75,8 +75,22 @@ type Request struct {
 type Lease struct {
 	Token   string
 	Batch   *sluice.Batch
-	Attempt int       // 1 for the first delivery
-	Expires time.Time // unless extended
+	Attempt int // 1 for the first delivery
+	// HandBacks is how often the batch was handed back before. None of these counts as an attempt, so only this number
+	// tells that a batch never gets the time that it takes.
+	HandBacks int
+	Expires   time.Time // unless extended
+}
+
+// OftenHandedBack is the number of hand-backs from which on a batch is reported, and left to the analyzer that has it. A
+// batch that was handed back less often than that only met an analyzer or two that had to leave.
+const OftenHandedBack = 3
+
+// ReportHandBack says whether so many hand-backs of a batch are to be logged: at [OftenHandedBack], and each time that they
+// have doubled since.
+func ReportHandBack(handBacks int) bool {
+	n := handBacks / OftenHandedBack
+	return handBacks%OftenHandedBack == 0 && n > 0 && n&(n-1) == 0
 }
 
 // Failure says that a batch or a record could not be analyzed.
@@ -131,6 +145,8 @@ type Stats struct {
 	MinFreeBytes int64         // free space below which nothing is accepted; 0 where nobody looks
 	OldestWait   time.Duration // age of the oldest unfinished record; 0 when there is none
 	Redelivers   int64         // leases handed out for a second or later attempt since this process started
+	HandBacks    int64         // batches, or parts of one, that were handed back since this process started
+	Returning    int64         // the part of Batches that was handed back [OftenHandedBack] times or more
 	Durability   string        // "disk": after fsync; "process": survives the process, not a power cut; "memory"
 }
 

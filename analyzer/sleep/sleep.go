@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -43,7 +44,11 @@ func New(perRecord time.Duration, next analyzer.Handler) *Handler {
 
 // Handle implements [analyzer.Handler]. Next does not see the records that fail by a fault.
 func (h *Handler) Handle(ctx context.Context, b *sluice.Batch) error {
-	if err := wait(ctx, h.PerRecord*time.Duration(b.Len())); err != nil {
+	all := time.Duration(math.MaxInt64)
+	if n := time.Duration(b.Len()); n == 0 || h.PerRecord <= all/n {
+		all = h.PerRecord * n // which does not overflow
+	}
+	if err := wait(ctx, all); err != nil {
 		return err
 	}
 	if !h.Faults {

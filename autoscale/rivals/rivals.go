@@ -108,6 +108,9 @@ func (f field) set(text string) error {
 		want = "a whole number"
 	case *float64:
 		*v, err = strconv.ParseFloat(text, 64)
+		if math.IsNaN(*v) || math.IsInf(*v, 0) {
+			err = strconv.ErrRange
+		}
 		want = "a number"
 	case *bool:
 		*v, err = strconv.ParseBool(text)

@@ -35,7 +35,7 @@ const often = 4096
 
 // play is [simulate.Run], with an ear for the context. It also tells how things stood before second mark; 0 means never.
 func play(ctx context.Context, trace *simulate.Trace, policy autoscale.Policy, o simulate.Options, mark int) (atMark, whole simulate.Result, err error) {
-	s, err := simulate.NewStepper(policy, o)
+	s, err := simulate.NewStepper(autoscale.WithFloor(policy), o) // as the controller has it
 	if err != nil {
 		return atMark, whole, err
 	}

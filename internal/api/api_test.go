@@ -139,6 +139,11 @@ func TestAnswers(t *testing.T) {
 		{"resuming", "POST", "/v1/autoscaler/resume", "", "", 200, `"paused":false`},
 		{"forcing", "POST", "/v1/autoscaler/force", js, `{"size":3,"seconds":60}`, 200, `"forced_size":3`},
 		{"forcing without an end", "POST", "/v1/autoscaler/force", js, `{"size":3}`, 400, `required`},
+		{"forcing for longer than there is time", "POST", "/v1/autoscaler/force", js, `{"size":3,"seconds":1e12}`, 400, `is 1e+12, must be a number of seconds from 0 to 31622400`},
+		{"forcing for a time in the past", "POST", "/v1/autoscaler/force", js, `{"size":3,"seconds":-1e300}`, 400, `is -1e+300`},
+		{"forcing a negative size", "POST", "/v1/autoscaler/force", js, `{"size":-3,"seconds":60}`, 400, `size is -3, must be 0 to 100`},
+		{"waiting for longer than there is time", "POST", "/v1/leases", js, `{"analyzer":"a","wait_seconds":1e300}`, 400, `wait_seconds`},
+		{"a delay longer than there is time", "POST", "/v1/leases/x/nack", js, `{"reason":"x","delay_seconds":1e300}`, 400, `is 1e+300, must be a number of seconds from 0 to 604800 (a week)`},
 		{"forcing without measure", "POST", "/v1/autoscaler/force", js, `{"size":1000,"seconds":1}`, 400, `must be 0 to 100`},
 	}
 	url, _, _ := start(t, distributor.Options{MaxBodyBytes: 4096, MaxRecordBytes: 1024})

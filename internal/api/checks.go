@@ -27,6 +27,7 @@ var checks = []struct {
 	{"depth_unknown", depthUnknown},
 	{"queue_full", queueFull},
 	{"not_ready", notReady},
+	{"empty_on_purpose", emptyPool},
 	{"at_max_size", atMaxSize},
 	{"behind", behind},
 	{"no_analyzers", noAnalyzers},
@@ -35,6 +36,8 @@ var checks = []struct {
 	{"slo_missed", sloMissed},
 	{"failing", failing},
 	{"tried_again", triedAgain},
+	{"too_long", tooLong},
+	{"handed_back", handedBack},
 	{"stuck", stuck},
 	{"abandoned_calls", abandonedCalls},
 	{"pushed_back", pushedBack},
@@ -347,4 +350,49 @@ func forced(l *Live) Reason {
 		return Reason{}
 	}
 	return found(StateOK, "", "the size is forced to %d until %s", l.Autoscaler.ForcedSize, l.Autoscaler.ForcedUntil.UTC().Format(time.TimeOnly+" MST"))
+}
+
+// emptyOnPurpose is why an operator keeps a pool as it is; empty where nobody does. Elsewhere work that waits gets an analyzer.
+func emptyOnPurpose(a *autoscale.Stats) string {
+	switch {
+	case !a.ForcedUntil.IsZero():
+		return fmt.Sprintf("the size is forced to %d until %s", a.ForcedSize, a.ForcedUntil.Format(time.TimeOnly+" MST"))
+	case a.Paused:
+		return "the autoscaler is paused"
+	case a.DryRun:
+		return "the autoscaler only decides (dry run)"
+	}
+	return ""
+}
+
+func emptyPool(l *Live) Reason {
+	if l.Autoscaler == nil || l.Autoscaler.LastDecision == nil || l.Autoscaler.CurrentSize > 0 {
+		return Reason{}
+	}
+	d, why := l.Autoscaler.LastDecision, emptyOnPurpose(l.Autoscaler)
+	if !d.DepthKnown || d.Depth == 0 || why == "" {
+		return Reason{}
+	}
+	return found(StateProblem, "end that, or give the pool a size: sluice scale resume",
+		"%s and there is no analyzer: %s", words.Plural(d.Depth, "record waits", "records wait"), why)
+}
+
+func tooLong(l *Live) Reason {
+	if l.Autoscaler == nil || l.Autoscaler.LastDecision == nil {
+		return Reason{}
+	}
+	text := l.Autoscaler.LastDecision.TooLong()
+	if text == "" {
+		return Reason{}
+	}
+	return found(StateWarning, "make the handler faster or batches smaller, or allow a longer slo", "%s", text)
+}
+
+func handedBack(l *Live) Reason {
+	if l.QueueStats == nil || l.Returning == 0 {
+		return Reason{}
+	}
+	return found(StateWarning, "raise drain_timeout, or look at what the handler waits for",
+		"%s handed back again and again: it takes longer than drain_timeout, or its handler says that it cannot work",
+		words.Plural(l.Returning, "batch was", "batches were"))
 }

@@ -76,6 +76,7 @@ type leaseHead struct {
 	Token     string    `json:"token"`
 	Batch     string    `json:"batch"`
 	Attempt   int       `json:"attempt"`
+	HandBacks int       `json:"hand_backs"`
 	Accepted  time.Time `json:"accepted_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Seconds   float64   `json:"lease_seconds"`
@@ -103,7 +104,7 @@ func (a *leaseAnswer) appendJSON(l queue.Lease) ([]byte, error) {
 	if err != nil {
 		return a.body, err
 	}
-	head, err := json.Marshal(leaseHead{l.Token, l.Batch.ID, l.Attempt, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds()})
+	head, err := json.Marshal(leaseHead{l.Token, l.Batch.ID, l.Attempt, l.HandBacks, l.Batch.Accepted, l.Expires, time.Until(l.Expires).Seconds()})
 	if err != nil {
 		return a.body, err
 	}

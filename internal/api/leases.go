@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/analyzer/count"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
@@ -21,6 +22,7 @@ import (
 const (
 	maxWait    = 60 * time.Second
 	maxBatches = 64
+	maxDelay   = 7 * 24 * time.Hour
 	maxAnswer  = 4 << 20 // bytes of batches after which no more are leased for one answer
 )
 
@@ -41,7 +43,7 @@ func (s *Server) postLeases(w http.ResponseWriter, r *http.Request) {
 		wrong(w, err.Error())
 		return
 	}
-	wait := time.Duration(req.WaitSeconds * float64(time.Second))
+	wait := seconds.Nearest(req.WaitSeconds)
 	outcomes := s.ackAll(r.Context(), req.Acks)
 	if len(req.Acks) > 0 {
 		wait = 0 // somebody waits for their outcomes
@@ -229,13 +231,10 @@ func (s *Server) postAck(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"status": "done"})
 }
 
-// maxDelay is the longest delay that can be asked for, in seconds.
-const maxDelay = 7 * 86400
-
 // goodDelay says whether a wish for a delay can be met, and answers where it can't.
-func goodDelay(w http.ResponseWriter, field string, seconds float64) bool {
-	if !(seconds >= 0 && seconds <= maxDelay) {
-		wrong(w, fmt.Sprintf("%s is %v, must be 0 to %d (a week)", field, seconds, maxDelay))
+func goodDelay(w http.ResponseWriter, field string, delay float64) bool {
+	if _, err := seconds.Duration(delay, maxDelay); err != nil {
+		wrong(w, field+" "+err.Error()+" (a week)")
 		return false
 	}
 	return true

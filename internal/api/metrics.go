@@ -68,6 +68,8 @@ func (c snapshotCollector) Collect(ch chan<- prometheus.Metric) {
 		total("queue_completed_records_total", "Records analyzed, or dropped from the dead letters.", float64(q.Completed))
 		total("queue_lost_records_total", "Accepted records that damage to the files of the queue took.", float64(q.Lost))
 		total("queue_redelivered_batches_total", "Leases for a second or later attempt.", float64(q.Redelivers))
+		total("queue_hand_backs_total", "Batches handed back without an attempt counted: the analyzer had to leave, or could not work.", float64(q.HandBacks))
+		gauge("queue_returning_batches", "Unfinished batches that were handed back again and again.", float64(q.Returning))
 		gauge("queue_dead_records", "Records in the dead letters.", float64(q.Dead))
 		gauge("queue_depth_records", "Records waiting, not leased.", float64(q.Depth))
 		gauge("queue_in_flight_records", "Records leased, not yet acknowledged.", float64(q.InFlight))

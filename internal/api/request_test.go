@@ -123,7 +123,7 @@ func TestWhatIsMisspeltChangesNothing(t *testing.T) {
 		{"POST", "/v1/autoscaler/force", `{"sise": 1, "seconds": 60}`, `did you mean`},
 		{"POST", "/v1/autoscaler/force", `{"size": -1, "seconds": 60}`, "size is -1"},
 		{"POST", "/v1/autoscaler/force", `{"size": 1, "seconds": 0}`, "seconds is 0"},
-		{"POST", "/v1/autoscaler/force", `{"size": 1, "seconds": 1e12}`, "30 days"},
+		{"POST", "/v1/autoscaler/force", `{"size": 1, "seconds": 1e12}`, "366 days"},
 		{"POST", "/v1/autoscaler/force", `{"size": null, "seconds": 60}`, "size is required"},
 		{"POST", "/v1/analyzers/x/drain", `{"after": 1}`, "after is unknown"},
 		{"POST", "/v1/analyzers/x/kill?now=1", ``, "the parameter now is unknown"},

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sort"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/slo"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -51,6 +53,8 @@ type QueueStats struct {
 	MinFree    int64   `json:"min_free_bytes"` // free space below which nothing is accepted
 	OldestWait float64 `json:"oldest_wait_seconds"`
 	Redelivers int64   `json:"redelivered_batches"`
+	HandBacks  int64   `json:"hand_backs"`        // batches handed back by analyzers that had to leave or could not work, since the start
+	Returning  int64   `json:"returning_batches"` // unfinished batches that were handed back again and again
 	Durability string  `json:"durability"`
 	Problem    string  `json:"queue_problem,omitempty"` // why the queue takes no batches now
 }
@@ -105,7 +109,7 @@ func (s *Server) queueStats(ctx context.Context, st *Stats) error {
 	st.QueueStats = &QueueStats{
 		Accepted: q.Accepted, Completed: q.Completed, Dropped: q.Dropped, Dead: q.Dead, Depth: q.Waiting, InFlight: q.InFlight, Lost: q.Lost,
 		Batches: q.Batches, Bytes: q.Bytes, LimitBytes: q.LimitBytes, FreeBytes: q.FreeBytes, MinFree: q.MinFreeBytes,
-		OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, Durability: q.Durability,
+		OldestWait: q.OldestWait.Seconds(), Redelivers: q.Redelivers, HandBacks: q.HandBacks, Returning: q.Returning, Durability: q.Durability,
 	}
 	if err := s.Queue.Healthy(); err != nil {
 		st.Problem = err.Error()
@@ -152,13 +156,27 @@ type ScalerSettings struct {
 	ScaleDownCount     int     `json:"scale_down_count"`
 }
 
-// Options returns the settings in the autoscaler's words.
+// Options returns the settings in the autoscaler's words. A policy other than threshold is known by its name alone.
 func (s ScalerSettings) Options() autoscale.Options {
-	return autoscale.Options{
-		MinSize: s.MinSize, MaxSize: s.MaxSize, ScaleUpThreshold: s.ScaleUpThreshold, ScaleDownThreshold: s.ScaleDownThreshold,
-		CheckInterval: time.Duration(s.CheckInterval * float64(time.Second)), Cooldown: time.Duration(s.Cooldown * float64(time.Second)),
-		ScaleUpCount: s.ScaleUpCount, ScaleDownCount: s.ScaleDownCount,
+	o := autoscale.DefaultOptions() // in which zero is zero
+	o.MinSize, o.MaxSize, o.ScaleUpThreshold, o.ScaleDownThreshold = s.MinSize, s.MaxSize, s.ScaleUpThreshold, s.ScaleDownThreshold
+	o.CheckInterval, o.Cooldown = seconds.Nearest(s.CheckInterval), seconds.Nearest(s.Cooldown)
+	o.ScaleUpCount, o.ScaleDownCount = s.ScaleUpCount, s.ScaleDownCount
+	if s.Policy != (autoscale.Threshold{}).Name() {
+		o.Policy = elsewhere(s.Policy)
 	}
+	return o
+}
+
+// elsewhere is a policy of another process, of which only the name is known here.
+type elsewhere string
+
+// Name is the policy's.
+func (e elsewhere) Name() string { return string(e) }
+
+// Decide keeps the size: nothing is decided here.
+func (elsewhere) Decide(o autoscale.Observation) autoscale.Proposal {
+	return autoscale.Proposal{Size: o.Size, Reason: "decided elsewhere"}
 }
 
 func settingsOf(policy string, o autoscale.Options) ScalerSettings {
@@ -250,29 +268,33 @@ func (s *Server) postResume(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, s.Scaler.Stats())
 }
 
+// maxForced is the longest time for which a size can be forced.
+const maxForced = 366 * 24 * time.Hour
+
 // ForceRequest is the body of POST /v1/autoscaler/force.
 type ForceRequest struct {
 	Size    int     `json:"size" strict:"required"`    // analyzers
-	Seconds float64 `json:"seconds" strict:"required"` // until it ends
+	Seconds float64 `json:"seconds" strict:"required"` // until it ends, at most 366 days
 }
-
-// maxForce is how long a size may be forced, in seconds.
-const maxForce = 30 * 86400
 
 func (s *Server) postForce(w http.ResponseWriter, r *http.Request) {
 	var req ForceRequest
 	if !s.read(w, r, &req, maxSmall, false) {
 		return
 	}
-	if req.Seconds <= 0 || req.Seconds > maxForce {
-		wrong(w, fmt.Sprintf("seconds is %v, must be more than 0 and at most %d (30 days)", req.Seconds, maxForce))
+	duration, err := seconds.Duration(req.Seconds, maxForced)
+	if err == nil && duration <= 0 {
+		err = errors.New("is 0, must be more")
+	}
+	if err != nil {
+		wrong(w, "seconds "+err.Error()+" (366 days)")
 		return
 	}
 	if most := 10 * s.Scaler.Options().MaxSize; req.Size < 0 || req.Size > most {
 		wrong(w, fmt.Sprintf("size is %d, must be 0 to %d (ten times max_size)", req.Size, most))
 		return
 	}
-	if err := s.Scaler.Force(req.Size, time.Duration(req.Seconds*float64(time.Second))); err != nil {
+	if err := s.Scaler.Force(req.Size, duration); err != nil {
 		fail(w, http.StatusBadRequest, remote.Error{Message: err.Error()})
 		return
 	}

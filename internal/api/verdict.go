@@ -3,10 +3,10 @@ package api
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
+	"github.com/sluicehq/sluice/internal/seconds"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/internal/words"
 )
 
@@ -41,7 +41,7 @@ const nothingToDo = "nothing to do"
 
 // Judge fills in what follows from the statistics and the rates.
 func (l *Live) Judge() {
-	l.KeepingUp = keepingUp(*l, time.Duration(l.SLO*float64(time.Second)))
+	l.KeepingUp = keepingUp(*l, seconds.Nearest(l.SLO))
 	l.Verdict = verdictOf(l)
 }
 
@@ -50,29 +50,15 @@ func verdictOf(l *Live) Verdict {
 	reasons := []Reason{}
 	for _, c := range checks {
 		if r := c.look(l); r.State != "" {
-			r.Check, r.Text = c.name, plain(r.Text)
+			r.Check, r.Text = c.name, visible.Cut(r.Text, maxReason)
 			reasons = append(reasons, r)
 		}
 	}
 	return verdictFor(reasons)
 }
 
-// maxReason is how long the text of a reason may be, in characters.
+// maxReason is how long the text of a reason may be, in bytes: errors in it come from handlers and from other processes.
 const maxReason = 500
-
-// plain makes a text fit for a line of a terminal: errors in it come from handlers and from other processes.
-func plain(text string) string {
-	runes := []rune(strings.ToValidUTF8(text[:min(len(text), 4*maxReason)], "?"))
-	if len(runes) > maxReason {
-		runes = append(runes[:maxReason-1], '…')
-	}
-	for i, r := range runes {
-		if !unicode.IsPrint(r) {
-			runes[i] = '?'
-		}
-	}
-	return string(runes)
-}
 
 func verdictFor(reasons []Reason) Verdict {
 	slices.SortStableFunc(reasons, func(a, b Reason) int { return severity(b.State) - severity(a.State) })

@@ -103,13 +103,20 @@ func TestVerdict(t *testing.T) {
 		{"a pool without work", func(l *Live) { l.QueueStats, l.Pool.LeaseError = nil, "refused" }, StateProblem, "cut_off", "refused"},
 		{"a hostile distributor", func(l *Live) {
 			l.QueueStats, l.Pool.LeaseError = nil, "\x1b[2J\r\n\u009b31m\u202e\xff"+strings.Repeat("x", 1<<20)
-		}, StateProblem, "cut_off", "no work can be had: ?[2J???31m??xxx"},
+		}, StateProblem, "cut_off", `no work can be had: \x1b[2J\r\n\u009b31m\u202e`},
 		{"stuck", func(l *Live) { l.Pool.Stuck = 2 }, StateWarning, "stuck", "2 analyzers have been stuck"},
 		{"one stuck", func(l *Live) { l.Pool.Stuck = 1 }, StateWarning, "stuck", "1 analyzer has been stuck"},
 		{"abandoned calls", func(l *Live) { l.Pool.Abandoned = 1 }, StateWarning, "abandoned_calls", "1 call of the handler"},
 		{"dry run", func(l *Live) { l.Autoscaler.DryRun = true }, StateWarning, "dry_run", "decides and does not act"},
 		{"paused", func(l *Live) { l.Autoscaler.Paused = true }, StateWarning, "paused", "paused"},
 		{"forced", func(l *Live) { l.Autoscaler.ForcedSize, l.Autoscaler.ForcedUntil = 7, l.Time }, StateOK, "forced", "forced to 7 until 12:00:00 UTC"},
+		{"paused with an empty pool", func(l *Live) { l.Autoscaler.Paused, l.Autoscaler.CurrentSize = true, 0 }, StateProblem, "empty_on_purpose", "80 records wait and there is no analyzer: the autoscaler is paused"},
+		{"a dry run with an empty pool", func(l *Live) { l.Autoscaler.DryRun, l.Autoscaler.CurrentSize = true, 0 }, StateProblem, "empty_on_purpose", "there is no analyzer: the autoscaler only decides"},
+		{"an empty pool that will grow", func(l *Live) { l.Autoscaler.CurrentSize = 0 }, StateOK, "", "nothing to do"},
+		{"a batch that takes too long", func(l *Live) {
+			l.Autoscaler.LastDecision.Explanation = &autoscale.Explanation{Estimates: []autoscale.Estimate{{Name: "slo_seconds", Value: 10}, {Name: "service_seconds", Value: 12}}}
+		}, StateWarning, "too_long", "takes 12s, longer than the slo of 10s: no size of the pool keeps it"},
+		{"handed back again and again", func(l *Live) { l.Returning = 2 }, StateWarning, "handed_back", "2 batches were handed back again and again"},
 		{"stopping", func(l *Live) { l.NotReady = "stopping" }, StateWarning, "not_ready", "takes no records: stopping"},
 		{"the SLO was missed within the hour", func(l *Live) { waits(l, 12, 988, 50*time.Minute) }, StateWarning, "slo_missed",
 			"in the last hour 1.2 % of records were late: 12 of 1,000 (budget 0.1 %)"},

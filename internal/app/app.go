@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -87,6 +88,9 @@ type App struct {
 
 // stopGrace is how long requests that are being answered may take once the process is asked to stop.
 const stopGrace = 10 * time.Second
+
+// resultTime is how long a distributor may take to store a result. The handler is told then, and its batch comes again.
+const resultTime = 10 * time.Second
 
 // New opens everything a process of this role needs, or nothing.
 func New(ctx context.Context, o Options) (*App, error) {
@@ -251,6 +255,8 @@ func (a *App) work() analyzer.Handler {
 	var sink count.Sink = a.results
 	if a.remote != nil {
 		sink = count.SinkFunc(func(ctx context.Context, r count.Result) error {
+			ctx, cancel := context.WithTimeout(ctx, resultTime)
+			defer cancel()
 			return a.remote.Call(ctx, http.MethodPost, "/v1/results", r, nil)
 		})
 	}
@@ -286,9 +292,9 @@ func (a *App) rooms() api.Rooms {
 func (a *App) Address() string { return a.listener.Addr().String() }
 
 // Run works until ctx ends, then stops in order: no more records, the autoscaler, what the analyzers have in hand, requests,
-// the queue. Until the end it answers how far it is. It returns nil when it was asked to stop.
+// the queue. Until the end it answers how far it is. It returns nil when it was asked to stop. Each step has its time: a queue or
+// a disk that does not answer any more keeps no process alive.
 func (a *App) Run(ctx context.Context) error {
-	defer a.close()
 	srv := &http.Server{
 		Handler:           api.RefuseAmbiguous(api.Bodies{Next: a.guard(), Stopping: a.stopping.Load}),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -302,17 +308,23 @@ func (a *App) Run(ctx context.Context) error {
 
 		DisableGeneralOptionsHandler: true, // every request has to come by the handler
 	}
-	watching := watch(a.api)
-	defer watching()
+	stops := []func(){watch(a.api)}
 	if a.waits != nil { // the last record is acknowledged before it ends
-		defer a.keepWaits()()
+		stops = append(stops, a.keepWaits())
 	}
 	if a.meter != nil { // it looks before the first record and after the last
-		defer a.meter.start()()
+		stops = append(stops, a.meter.start())
 	}
 	a.log.Info("ready", "role", a.o.Role, "address", a.Address(), "version", a.o.Version, "pid", os.Getpid())
 	g, ctx := errgroup.WithContext(ctx)
-	drained := make(chan struct{}) // the analyzers have ended
+	drained := make(chan error, 1) // the analyzers have ended
+	go func() {
+		if a.pool == nil {
+			drained <- nil
+			return
+		}
+		drained <- a.runPool(ctx)
+	}()
 	g.Go(func() error {
 		if err := srv.Serve(api.Framed(a.listener, a.tls)); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -320,31 +332,84 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		defer close(drained)
-		if a.pool == nil {
-			<-ctx.Done()
-			return nil
-		}
-		return a.runPool(ctx)
-	})
-	g.Go(func() error {
 		<-ctx.Done()
 		a.log.Info("stopping", "role", a.o.Role)
 		a.stopping.Store(true)
 		a.api.Stop()
-		<-drained
+		err := a.awaitPool(drained)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil { // somebody is still talking
+		if err := srv.Shutdown(ctx); err != nil { // a request is still being answered
 			srv.Close()
 		}
-		return nil
+		return err
 	})
 	if a.o.Listening != nil {
 		a.o.Listening(a.Address())
 	}
 	err := g.Wait()
-	a.logStopped()
+	return errors.Join(err, a.finish(stops))
+}
+
+// How long a stop waits for parts that do not answer.
+const (
+	poolGrace  = 5 * time.Second // for the pool, after its drain is over
+	idleGrace  = 2 * time.Second // for a pool in which no analyzer holds work: only the queue can keep it
+	closeGrace = 5 * time.Second // for files to be closed
+)
+
+// awaitPool waits for the analyzers to end, as long as that can be expected: they have the time to drain. Those that are left
+// behind wait for a queue that does not answer; their batches come again when their leases end.
+func (a *App) awaitPool(drained <-chan error) error {
+	if a.pool == nil {
+		return <-drained
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	end := time.Now().Add(a.o.Config.Analyzer.WithDefaults().DrainTimeout + poolGrace)
+	worked := time.Now()
+	for {
+		select {
+		case err := <-drained:
+			return err
+		case now := <-tick.C:
+			busy := a.pool.Stats().Busy
+			if busy > 0 {
+				worked = now
+			}
+			if now.After(end) || now.Sub(worked) > idleGrace {
+				a.log.Warn("stopping without the analyzers: the queue does not answer", "busy_analyzers", busy)
+				return nil
+			}
+		}
+	}
+}
+
+// ErrNotClosed says that a stop was not clean: a disk or a queue did not answer in time. The next start treats that like a crash.
+var ErrNotClosed = errors.New("stopped without closing the files: the disk does not answer")
+
+// finish ends what Run has started and closes what New has opened. Last, it says how the process ends, so that the log tells a
+// clean stop from a sudden death.
+func (a *App) finish(stops []func()) error {
+	closed := make(chan []any, 1)
+	go func() {
+		for _, stop := range slices.Backward(stops) {
+			stop()
+		}
+		account := a.account()
+		a.close()
+		closed <- account
+	}()
+	late := time.NewTimer(closeGrace)
+	defer late.Stop()
+	args, err := []any{"role", a.o.Role, "clean", false}, ErrNotClosed
+	select {
+	case account := <-closed:
+		args, err = append([]any{"role", a.o.Role}, account...), nil
+	case <-late.C:
+		a.log.Error("files not closed: the disk does not answer", "duration_seconds", closeGrace.Seconds())
+	}
+	a.log.Info("stopped", args...)
 	return err
 }
 
@@ -354,9 +419,8 @@ func (a *App) guard() *access.Guard {
 	return &access.Guard{Tokens: a.tokens, Hosts: c.AllowedHosts, Base: c.BasePath, SignIn: dashboard.SignIn(), Next: a.api}
 }
 
-// logStopped says how the process ends, so that the log tells a clean stop from a sudden death.
-func (a *App) logStopped() {
-	args := []any{"role", a.o.Role}
+// account is what there is to say of the work at the end.
+func (a *App) account() (args []any) {
 	if a.pool != nil {
 		st := a.pool.Stats()
 		args = append(args, "analyzed_records", st.Records, "handed_back_batches", st.HandedBack)
@@ -366,7 +430,7 @@ func (a *App) logStopped() {
 			args = append(args, "waiting_records", st.Waiting+st.InFlight, "dead_records", st.Dead)
 		}
 	}
-	a.log.Info("stopped", args...)
+	return args
 }
 
 // runPool runs the pool and the autoscaler beside it, which stops first.

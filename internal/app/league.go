@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/autoscale/league"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/history"
@@ -55,7 +56,7 @@ func (a *App) leagueOptions(c *config.Config) league.Options {
 			a.log.Warn("a policy cannot be compared with the one in charge", "policy", name, "error", err)
 			continue
 		}
-		o.Contestants = append(o.Contestants, league.Contestant{Policy: p, InCharge: i == 0})
+		o.Contestants = append(o.Contestants, league.Contestant{Policy: autoscale.WithFloor(p), InCharge: i == 0})
 	}
 	return o
 }

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -31,7 +34,7 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 	o := autoscale.Observation{
 		Depth: int(q.Waiting), InFlight: int(q.InFlight), OldestWait: q.OldestWait,
 		Ready: p.Ready, Starting: p.Starting, Draining: p.Draining,
-		Workers: v.rows(p.Analyzers),
+		Workers: v.rows(p.Analyzers), Service: service(p.Analyzers),
 	}
 	if v.looked {
 		// A queue that was set back, by a fresh data folder for one, counts from the start again: then nobody knows.
@@ -42,6 +45,24 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 	v.looked, v.accepted, v.totals = true, q.Accepted, p.Totals
 	return o, nil
 }
+
+// service is how long a batch takes: the median over the analyzers that have finished some, of their medians.
+func service(rows []analyzer.Row) time.Duration {
+	var all []float64
+	for _, r := range rows {
+		if r.P50 > 0 {
+			all = append(all, r.P50)
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return seconds.Nearest(all[len(all)/2])
+}
+
+// Resumed takes a standstill of the process out of what batches in hand take.
+func (v *observer) Resumed(stood time.Duration) { v.pool.Resumed(stood) }
 
 // rows are the analyzers, each with what it did since the last look.
 func (v *observer) rows(now []analyzer.Row) []autoscale.Worker {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
 	"github.com/sluicehq/sluice/autoscale"
+	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/memory"
 )
@@ -171,3 +173,65 @@ func TestMemoryOfAFullDiskIsToldOnce(t *testing.T) {
 		t.Errorf("told %d times, want once:\n%s", n, said.String())
 	}
 }
+
+// TestARestartKeepsAllThatWasLearned lets every part of a policy learn, and builds the policy of the next process from the file. A
+// budget that forgets what was spent could be spent once more after each restart.
+func TestARestartKeepsAllThatWasLearned(t *testing.T) {
+	for name, parts := range map[string][]string{
+		"slo":       {"slo", "seasonal", "governor", "budget"},
+		"threshold": {"budget"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &config.Config{Autoscale: autoscale.DefaultOptions()}
+			c.Policy.SLO = time.Minute
+			c.Policy.Name, c.Policy.Seasonal, c.Policy.Governor, c.Policy.WorkerHours = name, true, true, 24
+			c.Policy.State = filepath.Join(t.TempDir(), "autoscaler.json")
+			var said bytes.Buffer
+			next := func() (autoscale.Policy, *keeper) {
+				t.Helper()
+				a := &App{o: Options{Config: c}, log: slog.New(slog.NewTextHandler(&said, nil))}
+				var err error
+				if a.pool, err = analyzer.NewPool(noQueue{}, analyzer.HandlerFunc(func(context.Context, *sluice.Batch) error { return nil }), analyzer.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				p, err := a.policy(c, a.memoryPath(), recall(a.memoryPath(), a.log))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return p, a.memory.Load()
+			}
+			p, m := next()
+			at := time.Unix(1_700_000_000, 0).UTC()
+			for range 100 {
+				p.Decide(autoscale.Observation{Time: at, Depth: 50, Size: 4, Ready: 4, MinSize: 1, MaxSize: 40, Arrived: 400, Completed: 400, BusySeconds: 40})
+				at = at.Add(10 * time.Second)
+			}
+			before := m.take()
+			m.write(before)
+			p, m = next()
+			after := m.take()
+			if len(before.Parts) != len(parts) {
+				t.Errorf("%d parts learn, want %q", len(before.Parts), parts)
+			}
+			for _, part := range parts {
+				got, want := savedAt.ReplaceAll(after.Parts[part], nil), savedAt.ReplaceAll(before.Parts[part], nil)
+				if len(got) == 0 || !bytes.Equal(got, want) {
+					t.Errorf("%s knows\n%.300s\nafter the restart, want\n%.300s", part, got, want)
+				}
+			}
+			if p.Decide(autoscale.Observation{Time: at, Depth: 50, Size: 4, Ready: 4, MinSize: 1, MaxSize: 40}); said.Len() > 0 {
+				t.Errorf("logged %s", &said)
+			}
+			for _, e := range p.(*keeper).Policy.(*autoscale.Budget).Explanation().Estimates {
+				if spent := 24 - e.Value; e.Name == "worker_hours_left" && (spent < 1 || spent > 1.2) {
+					t.Errorf("%v worker-hours are spent after the restart, want those of 1000 s with 4 workers", spent)
+				}
+			}
+		})
+	}
+}
+
+var savedAt = regexp.MustCompile(`"saved_at":"[^"]*",`)
+
+// noQueue has no work.
+type noQueue struct{ queue.Leaser }

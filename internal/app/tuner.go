@@ -16,6 +16,7 @@ import (
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/internal/history"
 	"github.com/sluicehq/sluice/internal/policies"
+	"github.com/sluicehq/sluice/internal/seconds"
 )
 
 // tuner changes the autoscaler while it runs. What it changes is forgotten with the process: the configuration is what starts it.
@@ -82,13 +83,15 @@ func (t *tuner) with(want api.Tuning) (config.Config, []api.Problem) {
 		}
 	}
 	span := func(field string, from *float64, to *time.Duration) {
-		switch {
-		case from == nil:
-		case math.IsNaN(*from) || math.Abs(*from) > math.MaxInt64/float64(time.Second)/2:
-			problems = append(problems, api.Problem{Field: field, Message: fmt.Sprintf("is %v, want a number of seconds", *from)})
-		default:
-			*to = time.Duration(math.Round(*from * float64(time.Second)))
+		if from == nil {
+			return
 		}
+		d, err := seconds.Duration(*from, seconds.Longest)
+		if err != nil {
+			problems = append(problems, api.Problem{Field: field, Message: err.Error()})
+			return
+		}
+		*to = d
 	}
 	number(s.MinSize, &c.Autoscale.MinSize)
 	number(s.MaxSize, &c.Autoscale.MaxSize)
@@ -274,7 +277,7 @@ func replay(trace *simulate.Trace, c config.Config, rate float64, slo time.Durat
 			side.MaxSize = max(side.MaxSize, r.Size)
 		},
 	}
-	res, err := simulate.Run(trace, policy, o)
+	res, err := simulate.Run(trace, autoscale.WithFloor(policy), o) // as the controller has it
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 )
 
@@ -21,7 +22,8 @@ func decisionsCommand() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 With --diagnose it answers from the ledger: why is it not scaling up, why is it scaling up too much, why is it oscillating;
-with the setting to change.
+with one change to try: the one that most checks ask for. Where ten minutes of arrivals are recorded, it is what
+sluice tune finds for them.
 
 With --explain it shows with each decision what the autoscaler saw, what the policy believed, and what would have to change
 for another outcome; without it, that of the newest.`
@@ -49,7 +51,9 @@ for another outcome; without it, that of the newest.`
 			if err := queueProblem(cmd, cl, c.JSON); err != nil {
 				return err
 			}
-			return printFindings(cmd.OutOrStdout(), autoscale.Diagnose(answer.Decisions, answer.Settings.Options()), c.JSON)
+			findings := autoscale.Diagnose(answer.Decisions, answer.Settings.Options())
+			tuned(cmd.Context(), cl, findings, answer.Settings)
+			return printFindings(cmd.OutOrStdout(), findings, c.JSON)
 		}
 		rows := answer.Decisions
 		if *actions {
@@ -140,7 +144,7 @@ func printDecisions(w io.Writer, rows []autoscale.Decision, explain bool) error 
 func explained(d autoscale.Decision) (lines []string) {
 	if s := d.Saw; s != nil {
 		line := fmt.Sprintf("saw: %s in flight, the oldest for %s; %s came and %s were done in %ss of work; %d ready, %d starting, %d draining",
-			words.Thousands(s.InFlight), config.FormatDuration(time.Duration(s.OldestWaitSeconds*1000)*time.Millisecond),
+			words.Thousands(s.InFlight), config.FormatDuration(seconds.Nearest(s.OldestWaitSeconds).Truncate(time.Millisecond)),
 			words.Thousands(s.Arrived), words.Thousands(s.Completed), words.Number(s.BusySeconds), s.Ready, s.Starting, s.Draining)
 		if s.Stuck > 0 {
 			line += fmt.Sprintf(", %d stuck", s.Stuck)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -68,7 +69,10 @@ func process(role app.Role) func(*cobra.Command, []string, *config.Config) error
 				fmt.Fprintln(cmd.ErrOrStderr(), "\nstopping: finishing what is in hand; Ctrl-C again leaves at once")
 			}
 		}()
-		return a.Run(cmd.Context())
+		if err = a.Run(cmd.Context()); errors.Is(err, app.ErrNotClosed) {
+			return errSilent // the log says so, and ends with "stopped"
+		}
+		return err
 	}
 }
 

@@ -341,7 +341,7 @@ func (s *simulation) play(ctx context.Context, p *progress, timeline *timeline, 
 			}
 		}
 		var err error
-		o.results[i], err = simulate.Run(s.trace.Trace, s.policies[i], options)
+		o.results[i], err = simulate.Run(s.trace.Trace, autoscale.WithFloor(s.policies[i]), options) // as the controller has it
 		ended <- err
 	}
 	go func() {

@@ -97,11 +97,9 @@ func (s *simulation) newPolicy(name string, settings rivals.Settings) (autoscale
 	switch name {
 	case "threshold":
 		f := s.flags
-		o := autoscale.Options{
-			MinSize: f.minSize, MaxSize: f.maxSize, CheckInterval: s.options.CheckInterval, Cooldown: time.Duration(f.cooldown),
-			ScaleUpThreshold: f.upThreshold, ScaleDownThreshold: f.downThreshold,
-			ScaleUpCount: f.upCount, ScaleDownCount: f.downOne,
-		}
+		o := autoscale.DefaultOptions() // in which zero is zero
+		o.MinSize, o.MaxSize, o.CheckInterval, o.Cooldown = f.minSize, f.maxSize, s.options.CheckInterval, time.Duration(f.cooldown)
+		o.ScaleUpThreshold, o.ScaleDownThreshold, o.ScaleUpCount, o.ScaleDownCount = f.upThreshold, f.downThreshold, f.upCount, f.downOne
 		if s.options.Validate() != nil { // the bounds are told already
 			o.MinSize, o.MaxSize, o.CheckInterval = 1, 1, time.Second
 		}

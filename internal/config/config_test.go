@@ -258,7 +258,10 @@ func TestPresets(t *testing.T) {
 	if got := autoscale.PresetNames(); len(got) != len(rows) {
 		t.Errorf("presets are %v, want %d", got, len(rows))
 	}
-	for name, want := range rows {
+	for name, row := range rows {
+		want := autoscale.DefaultOptions() // and not the row itself, in which zero is the default
+		want.MinSize, want.MaxSize, want.ScaleUpThreshold, want.ScaleDownThreshold = row.MinSize, row.MaxSize, row.ScaleUpThreshold, row.ScaleDownThreshold
+		want.CheckInterval, want.Cooldown, want.ScaleUpCount, want.ScaleDownCount = row.CheckInterval, row.Cooldown, row.ScaleUpCount, row.ScaleDownCount
 		want.LedgerSize = ledgerSize
 		c := mustLoad(t, sources{args: []string{"--preset", name}})
 		if c.Autoscale != want || c.Preset != name {

@@ -124,6 +124,8 @@ func atLeast(p *time.Duration, least time.Duration) field {
 		set: func(text string) error {
 			d, err := ParseDuration(text)
 			switch {
+			case err == wantError(wantShorter):
+				return err
 			case err != nil:
 				return wantError(joinWords(wantDuration, rule))
 			case d < least:

@@ -243,7 +243,7 @@ var policySettings = []setting{
 	{"seasonal", Policy, "let the slo policy have analyzers ready for what came on both of the last two days, or weeks, at this time, where starting them takes longer than slo",
 		func(c *Config) field { return truth(&c.Policy.Seasonal) }},
 	{"worker-hours", Policy, "most analyzer-hours in any 24 hours, whatever the policy; min_size is kept all the same; 0 sets no limit",
-		func(c *Config) field { return whole(&c.Policy.WorkerHours, 0, 0) }},
+		func(c *Config) field { return whole(&c.Policy.WorkerHours, 0, 1e9) }},
 	{"dry-run", Policy, "decide and explain, and leave the pool as it is",
 		func(c *Config) field { return truth(&c.Autoscale.DryRun) }},
 	{"league", Policy, "policies to compare with the one in charge, on the same traffic and without touching the pool; all or none",

@@ -6,17 +6,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 )
 
-// ParseDuration reads `10s`, `1m30s`, `250ms`, or plain seconds such as `10` and `2.5`. Negative ones are refused.
+// ParseDuration reads `10s`, `1m30s`, `250ms`, or plain seconds such as `10` and `2.5`. Negative ones are refused, and those of
+// more than ten years: what is computed with them would overflow.
 func ParseDuration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	if strings.Trim(text, "0123456789.") == "" {
 		text += "s" // plain seconds
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || strings.HasPrefix(text, "-") {
+	plain, notPlain := strconv.ParseFloat(strings.TrimSuffix(text, "s"), 64)
+	switch {
+	case notPlain == nil && plain > seconds.Longest.Seconds(), err == nil && d > seconds.Longest:
+		return 0, wantError(wantShorter)
+	case err != nil || strings.HasPrefix(text, "-"):
 		return 0, wantError(wantDuration)
 	}
 	return d, nil
@@ -63,6 +69,7 @@ var units = []struct {
 
 const (
 	wantDuration = "a duration such as 10s, 1m30s or plain seconds"
+	wantShorter  = "a duration of at most 87600h (ten years)"
 	wantSize     = "a size such as 65536, 64KiB or 4MB"
 	wantWhole    = "a whole number"
 )

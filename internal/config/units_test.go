@@ -15,6 +15,11 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("ParseDuration(%q) = %v, %v, want %v", text, got, err, want)
 		}
 	}
+	for _, text := range []string{"87600h1s", "315360001", "9999999999999", "1e12", "1e300s", "2540400h"} {
+		if got, err := ParseDuration(text); err != wantError(wantShorter) {
+			t.Errorf("ParseDuration(%q) = %v, %v, want it to be too long", text, got, err)
+		}
+	}
 	for _, text := range []string{"", " ", ".", "-1", "-1s", "-0", "1h30", "10 s", "1d", "soon", "1e3", "NaN", "inf", "9999999999999", "1.2.3", "1,5"} {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("ParseDuration(%q) = %v, want an error", text, got)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/api"
+	"github.com/sluicehq/sluice/internal/seconds"
 )
 
 const (
@@ -121,7 +122,7 @@ func shiftOf(l Look) time.Duration {
 		return 0
 	}
 	age := l.Time.Sub(l.Decisions[len(l.Decisions)-1].Time)
-	if age < -time.Second || age > time.Duration(2*l.Settings.CheckInterval*float64(time.Second))+10*time.Second {
+	if age < -time.Second || age > seconds.Nearest(2*l.Settings.CheckInterval)+10*time.Second {
 		return age
 	}
 	return 0

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluicehq/sluice/internal/seconds"
 )
 
 // Thousands writes 1234567 as 1,234,567.
@@ -177,10 +179,6 @@ func Exactly(d time.Duration) string {
 }
 
 // Seconds is [Duration] for those who have a number of seconds.
-func Seconds(seconds float64) string {
-	const most = float64(math.MaxInt64 / time.Second)
-	if math.IsNaN(seconds) {
-		seconds = 0
-	}
-	return Duration(time.Duration(max(-most, min(seconds, most)) * float64(time.Second)))
+func Seconds(s float64) string {
+	return Duration(seconds.Nearest(s))
 }

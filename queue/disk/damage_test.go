@@ -508,6 +508,9 @@ func FuzzNotes(f *testing.F) {
 	f.Add([]byte(facts(nil).part(p)))
 	f.Add([]byte(append(facts(nil), opAccepted).num(14)))
 	f.Add([]byte(append(facts(nil), opLetters).num(3)))
+	back := *p
+	back.handBacks = 5
+	f.Add([]byte(facts(nil).part(&back)))
 	dead := *p
 	dead.state, dead.letter, dead.reason = dead.state+2, 3, "no"
 	f.Add([]byte(facts(nil).part(&dead)))
@@ -535,7 +538,7 @@ func FuzzNotes(f *testing.F) {
 		}
 		for first, parts := range m.parts {
 			for i, p := range parts {
-				if q := again.parts[first][i]; !slices.Equal(p.runs, q.runs) || p.state != q.state || p.attempts != q.attempts || p.reason != q.reason || !p.due.Equal(q.due) {
+				if q := again.parts[first][i]; !slices.Equal(p.runs, q.runs) || p.state != q.state || p.attempts != q.attempts || p.handBacks != q.handBacks || p.reason != q.reason || !p.due.Equal(q.due) {
 					t.Fatalf("wrote %+v, read %+v", p, q)
 				}
 			}

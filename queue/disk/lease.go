@@ -92,7 +92,7 @@ func (q *Queue) leaseNow(r queue.Request) ([]queue.Lease, error) {
 		b, err := q.read(p)
 		q.mu.Lock()
 		p.settling = err != nil
-		l := queue.Lease{Token: token(p.nonce), Batch: b, Attempt: p.attempts, Expires: p.expires}
+		l := queue.Lease{Token: token(p.nonce), Batch: b, Attempt: p.attempts, HandBacks: p.handBacks, Expires: p.expires}
 		q.mu.Unlock()
 		if err != nil {
 			q.spoiled(p, err)
@@ -278,8 +278,11 @@ func (q *Queue) ackSome(p *part, failed []queue.Failure) error {
 	q.replace(p, parts, done, due)
 	q.observeDone(p, count(done))
 	for i, to := range fates {
-		if to.bury {
+		switch {
+		case to.bury:
 			q.bury(parts[i], to.reason, sizes[i])
+		case to.free:
+			q.countHandBack(parts[i], p.analyzer)
 		}
 	}
 	return nil
@@ -309,8 +312,7 @@ func (q *Queue) failed(p *part, f queue.Failure) {
 	defer q.mu.Unlock()
 	switch {
 	case f.HandBack:
-		p.attempts--
-		q.wait(p, now.Add(f.Delay))
+		q.handBack(p, now.Add(f.Delay))
 	case step == queue.Again:
 		q.wait(p, now.Add(delay))
 	case step == queue.Bury:
@@ -398,7 +400,7 @@ func (q *Queue) DeadBatch(_ context.Context, id uint64) (queue.DeadLetter, *slui
 // RetryDead puts a dead letter back to work; see [queue.DeadLetters].
 func (q *Queue) RetryDead(_ context.Context, id uint64) error {
 	return q.decide(id, func(p *part) {
-		p.attempts = 0
+		p.attempts, p.handBacks = 0, 0
 		q.wait(p, time.Time{})
 	})
 }

@@ -24,6 +24,7 @@ import (
 //	         waiting: when it is due; leased: nonce and 1 where by another process; dead: ID, when, bytes, reason
 //	accepted the number of the last record that was answered
 //	letters  the largest ID of a dead letter
+//	returned how often the part that follows was handed back; left out where it never was
 //
 // Records are the number of the first record of their batch, the count of ranges, and each range as the distance from the
 // end of the one before and its length.
@@ -33,6 +34,7 @@ const (
 	opPart
 	opAccepted
 	opLetters
+	opReturned
 )
 
 // facts builds the payload of a note.
@@ -57,6 +59,9 @@ func (f facts) records(op byte, first uint64, runs []ranges.Range) facts {
 func (f facts) done(first uint64, runs ...ranges.Range) facts { return f.records(opDone, first, runs) }
 
 func (f facts) part(p *part) facts {
+	if p.handBacks > 0 {
+		f = append(f, opReturned).num(uint64(p.handBacks))
+	}
 	f = f.records(opPart, p.e.first, p.runs).num(uint64(p.attempts), uint64(p.state))
 	switch p.state {
 	case waiting:
@@ -135,6 +140,7 @@ type recalled struct {
 // apply reads one note.
 func (m *recalled) apply(payload []byte) error {
 	r := reader{b: payload}
+	handBacks := 0 // of the part that follows
 	for len(r.b) > 0 {
 		op := r.b[0]
 		r.b = r.b[1:]
@@ -149,11 +155,14 @@ func (m *recalled) apply(payload []byte) error {
 				to.Add(run.First, run.Last)
 			}
 		case opPart:
-			m.part(&r)
+			m.part(&r, handBacks)
+			handBacks = 0
 		case opAccepted:
 			m.accepted = max(m.accepted, r.num())
 		case opLetters:
 			m.letters = max(m.letters, r.num())
+		case opReturned:
+			handBacks = int(min(r.num(), math.MaxInt32))
 		default:
 			return errNote
 		}
@@ -165,8 +174,8 @@ func (m *recalled) apply(payload []byte) error {
 }
 
 // part reads a part, which takes the place of those that have records of it.
-func (m *recalled) part(r *reader) {
-	p := &part{}
+func (m *recalled) part(r *reader, handBacks int) {
+	p := &part{handBacks: handBacks}
 	first, runs := r.records()
 	p.runs, p.attempts, p.state = runs, int(r.num()), state(r.num())
 	switch p.state {

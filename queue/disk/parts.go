@@ -28,11 +28,12 @@ func (e *entry) batchID() string { return hex.EncodeToString(e.id[:]) }
 
 // part is records of a batch that go through the queue together: at first all of them, later those that failed together.
 type part struct {
-	e        *entry
-	runs     []ranges.Range // their numbers, ascending
-	records  int
-	attempts int
-	state    state
+	e         *entry
+	runs      []ranges.Range // their numbers, ascending
+	records   int
+	attempts  int
+	handBacks int // times that it was handed back, which is no attempt
+	state     state
 
 	due   time.Time // waiting: not leased before
 	place int       // waiting: in Queue.due
@@ -116,6 +117,9 @@ func (q *Queue) enliven(p *part) {
 		q.n.bytes += e.total()
 	}
 	q.n.batches++
+	if p.handBacks >= queue.OftenHandedBack {
+		q.n.returning++
+	}
 	if q.oldest != nil && e.accepted < q.oldest.e.accepted {
 		q.oldest = p
 	}
@@ -164,6 +168,26 @@ func (q *Queue) nowLeased(p *part) {
 	q.n.inFlight += int64(p.records)
 }
 
+// handBack makes a leased part wait, without an attempt counted, and reports one that keeps coming back.
+func (q *Queue) handBack(p *part, due time.Time) {
+	p.attempts--
+	p.handBacks++
+	if p.handBacks == queue.OftenHandedBack {
+		q.n.returning++
+	}
+	q.countHandBack(p, p.analyzer)
+	q.wait(p, due)
+}
+
+// countHandBack counts and reports a hand-back that the part knows of already.
+func (q *Queue) countHandBack(p *part, analyzer string) {
+	q.n.handBacks++
+	if queue.ReportHandBack(p.handBacks) {
+		q.log.Warn("batch handed back again and again", "batch", p.e.batchID(), "records", p.records,
+			"hand_backs", p.handBacks, "analyzer", analyzer)
+	}
+}
+
 // bury makes a part a dead letter.
 func (q *Queue) bury(p *part, reason string, bytes int64) {
 	q.quit(p)
@@ -200,6 +224,9 @@ func (q *Queue) deaden(p *part) {
 		q.n.bytes -= e.total()
 	}
 	q.n.batches--
+	if p.handBacks >= queue.OftenHandedBack {
+		q.n.returning--
+	}
 	if q.oldest == p {
 		q.oldest = nil
 	}
@@ -329,7 +356,7 @@ func (p *part) split() (out []*part) {
 		for _, i := range indexes {
 			runs = joined(runs, numbers[i])
 		}
-		out = append(out, &part{e: p.e, runs: runs, records: len(indexes), attempts: p.attempts - 1})
+		out = append(out, &part{e: p.e, runs: runs, records: len(indexes), attempts: p.attempts - 1, handBacks: p.handBacks})
 	}
 	return out
 }
@@ -367,9 +394,10 @@ func (q *Queue) fates(p *part, failed []queue.Failure) (order []fate, parts []*p
 			to = fate{reason: f.Why(), bury: true}
 		}
 		if groups[to] == nil {
-			groups[to] = &part{e: p.e, attempts: p.attempts}
+			groups[to] = &part{e: p.e, attempts: p.attempts, handBacks: p.handBacks}
 			if to.free {
 				groups[to].attempts--
+				groups[to].handBacks++
 			}
 			order, parts = append(order, to), append(parts, groups[to])
 		}

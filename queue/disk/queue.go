@@ -77,9 +77,11 @@ type Queue struct {
 	calls sync.WaitGroup // that change something; none begins once closed is set
 }
 
-// counts are in records, except for the last three.
+// counts are in records, except for the last five.
 type counts struct {
 	completed, dropped, dead, waiting, inFlight, lost, again int64
+	handBacks                                                int64 // of batches and parts
+	returning                                                int64 // parts that are not dead and were handed back often
 	batches                                                  int64 // never leased, and parts that are not dead
 	bytes                                                    int64 // of batches with records that are not dead
 	live                                                     int64 // of these and of those with dead letters
@@ -350,7 +352,7 @@ func (q *Queue) Stats(context.Context) (queue.Stats, error) {
 	return queue.Stats{
 		Accepted: int64(q.next - 1), Completed: n.completed, Dropped: n.dropped, Dead: n.dead, Waiting: n.waiting, InFlight: n.inFlight,
 		Lost: n.lost, Batches: n.batches, Bytes: n.bytes, LimitBytes: q.o.MaxBytes, FreeBytes: free, MinFreeBytes: q.minFree,
-		OldestWait: q.oldestWait(time.Now()), Redelivers: n.again, Durability: string(q.o.Durability),
+		OldestWait: q.oldestWait(time.Now()), Redelivers: n.again, HandBacks: n.handBacks, Returning: n.returning, Durability: string(q.o.Durability),
 	}, nil
 }
 
@@ -395,8 +397,7 @@ func (q *Queue) Close() error {
 	q.closed = true
 	for _, p := range q.leases {
 		if !p.remote && !p.settling {
-			p.attempts--
-			q.wait(p, time.Time{})
+			q.handBack(p, time.Time{})
 		}
 	}
 	q.wake(len(q.waiters))

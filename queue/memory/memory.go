@@ -35,12 +35,13 @@ type Queue struct {
 }
 
 type item struct {
-	batch    *sluice.Batch
-	attempts int
-	due      time.Time // not leased before
-	token    string    // of the open lease; empty when there is none
-	analyzer string
-	expires  time.Time
+	batch     *sluice.Batch
+	attempts  int
+	handBacks int
+	due       time.Time // not leased before
+	token     string    // of the open lease; empty when there is none
+	analyzer  string
+	expires   time.Time
 }
 
 type letter struct {
@@ -149,7 +150,7 @@ func (q *Queue) leaseNow(r queue.Request, now time.Time) (leases []queue.Lease) 
 		}
 		q.st.Waiting -= int64(it.batch.Len())
 		q.st.InFlight += int64(it.batch.Len())
-		leases = append(leases, queue.Lease{Token: it.token, Batch: it.batch, Attempt: it.attempts, Expires: it.expires})
+		leases = append(leases, queue.Lease{Token: it.token, Batch: it.batch, Attempt: it.attempts, HandBacks: it.handBacks, Expires: it.expires})
 	}
 	return leases
 }
@@ -224,11 +225,12 @@ func (q *Queue) Ack(_ context.Context, token string, failed ...queue.Failure) er
 		}
 		switch step, delay := q.o.Retry.After(f, it.attempts, 1); {
 		case f.HandBack:
-			q.add(&item{batch: part, attempts: it.attempts - 1, due: time.Now().Add(f.Delay)})
+			q.st.HandBacks++
+			q.add(&item{batch: part, attempts: it.attempts - 1, handBacks: it.handBacks + 1, due: time.Now().Add(f.Delay)})
 		case step == queue.Bury:
 			q.bury(part, it.attempts, f.Why())
 		default:
-			q.add(&item{batch: part, attempts: it.attempts, due: time.Now().Add(delay)})
+			q.add(&item{batch: part, attempts: it.attempts, handBacks: it.handBacks, due: time.Now().Add(delay)})
 		}
 	}
 	q.remove(it)
@@ -269,6 +271,8 @@ func (q *Queue) fail(it *item, f queue.Failure, now time.Time) {
 	switch {
 	case f.HandBack:
 		it.attempts--
+		it.handBacks++
+		q.st.HandBacks++
 		q.giveBack(it, now.Add(f.Delay))
 	case step == queue.Again:
 		q.giveBack(it, now.Add(delay))
@@ -282,7 +286,7 @@ func (q *Queue) fail(it *item, f queue.Failure, now time.Time) {
 			if err != nil { // can't be: batches here were never packed
 				panic(err)
 			}
-			q.add(&item{batch: part, attempts: it.attempts - 1, due: now.Add(delay)})
+			q.add(&item{batch: part, attempts: it.attempts - 1, handBacks: it.handBacks, due: now.Add(delay)})
 		}
 	}
 	q.notify()
@@ -318,6 +322,9 @@ func (q *Queue) Stats(context.Context) (queue.Stats, error) {
 	st.LimitBytes, st.FreeBytes, st.Durability = q.o.MaxBytes, -1, "memory"
 	for _, it := range q.items {
 		st.OldestWait = max(st.OldestWait, now.Sub(it.batch.Accepted))
+		if it.handBacks >= queue.OftenHandedBack {
+			st.Returning++
+		}
 	}
 	return st, nil
 }

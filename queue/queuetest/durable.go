@@ -102,12 +102,19 @@ func attempts(t *testing.T, open Open) {
 	q := start(t, open, dir, quick)
 	put(t, q, batch("a"))
 	nack(t, q, lease(t, q), queue.Failure{Reason: "first"})
+	for range queue.OftenHandedBack - 1 {
+		nack(t, q, lease(t, q), queue.Failure{Reason: "leaving", HandBack: true})
+	}
+	lease(t, q) // which the end of the queue hands back once more
 	if err := q.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 	q = start(t, open, dir, quick)
-	if l := lease(t, q); l.Attempt != 2 {
-		t.Errorf("attempt %d after the restart, want 2", l.Attempt)
+	if st := stats(t, q); st.Returning != 1 {
+		t.Errorf("%d batches keep returning after the restart, want 1", st.Returning)
+	}
+	if l := lease(t, q); l.Attempt != 2 || l.HandBacks != queue.OftenHandedBack {
+		t.Errorf("attempt %d and %d hand-backs after the restart, want 2 and %d", l.Attempt, l.HandBacks, queue.OftenHandedBack)
 	}
 }
 

@@ -261,10 +261,13 @@ func heartbeats(t *testing.T, q queue.Queue) {
 
 func handBack(t *testing.T, q queue.Queue) {
 	put(t, q, batch("a"))
-	for range 2 * quick.Retry.MaxAttempts {
+	for n := range 2 * quick.Retry.MaxAttempts {
 		l := lease(t, q)
-		if l.Attempt != 1 {
-			t.Fatalf("attempt %d after handing back, want 1", l.Attempt)
+		if l.Attempt != 1 || l.HandBacks != n {
+			t.Fatalf("attempt %d with %d hand-backs after %d, want attempt 1", l.Attempt, l.HandBacks, n)
+		}
+		if st, want := stats(t, q), min(n/queue.OftenHandedBack, 1); int(st.HandBacks) != n || int(st.Returning) != want {
+			t.Fatalf("%d hand-backs and %d batches that keep returning after %d, want %d", st.HandBacks, st.Returning, n, want)
 		}
 		nack(t, q, l, queue.Failure{Reason: "leaving", HandBack: true})
 	}
@@ -277,15 +280,18 @@ func handBack(t *testing.T, q queue.Queue) {
 	}
 	ack(t, q, l)
 	put(t, q, batch("done", "later"))
-	for range 2 * quick.Retry.MaxAttempts { // one record handed back again and again
+	for n := range 2 * quick.Retry.MaxAttempts { // one record handed back again and again
 		l = lease(t, q)
-		if got := words(t, l.Batch); l.Attempt != 1 || got[len(got)-1] != "later" {
-			t.Fatalf("attempt %d of %q, want attempt 1 with the record that was handed back", l.Attempt, got)
+		if got := words(t, l.Batch); l.Attempt != 1 || l.HandBacks != n || got[len(got)-1] != "later" {
+			t.Fatalf("attempt %d and %d hand-backs of %q, want attempt 1 and %d with the record that was handed back", l.Attempt, l.HandBacks, got, n)
 		}
 		ack(t, q, l, queue.Failure{Record: l.Batch.Len() - 1, Reason: "the sink is away", HandBack: true})
 	}
 	ack(t, q, lease(t, q))
 	expect(t, q, 3, 3, 0, 0, 0)
+	if st := stats(t, q); int(st.HandBacks) != 4*quick.Retry.MaxAttempts+1 || st.Returning != 0 {
+		t.Errorf("%d hand-backs in all and %d batches that keep returning, want %d and none", st.HandBacks, st.Returning, 4*quick.Retry.MaxAttempts+1)
+	}
 }
 
 func failedRecord(t *testing.T, q queue.Queue) {

@@ -28,7 +28,8 @@ import (
 //	      then leases to the end of the body, of each:
 //	   2    length of the token
 //	        the token
-//	   4    attempt
+//	   2    times that the batch was handed back before, at most 65,535
+//	   2    attempt, at most 65,535
 //	   4    milliseconds until the lease ends
 //	   4    length of the batch
 //	        the batch, see sluice.DecodeBatch
@@ -65,7 +66,8 @@ func AppendLease(out []byte, l queue.Lease, now time.Time) ([]byte, error) {
 	left := min(max(l.Expires.Sub(now).Milliseconds(), 0), math.MaxUint32)
 	out = binary.BigEndian.AppendUint16(out, uint16(len(l.Token)))
 	out = append(out, l.Token...)
-	out = binary.BigEndian.AppendUint32(out, uint32(l.Attempt))
+	out = binary.BigEndian.AppendUint16(out, uint16(min(l.HandBacks, math.MaxUint16)))
+	out = binary.BigEndian.AppendUint16(out, uint16(min(l.Attempt, math.MaxUint16)))
 	out = binary.BigEndian.AppendUint32(out, uint32(left))
 	length := len(out)
 	out = append(out, 0, 0, 0, 0)
@@ -128,7 +130,7 @@ func readLease(r io.Reader, token int) (l queue.Lease, err error) {
 		return l, err
 	}
 	l.Token, head = string(head[:token]), head[token:]
-	l.Attempt = int(binary.BigEndian.Uint32(head))
+	l.HandBacks, l.Attempt = int(binary.BigEndian.Uint16(head)), int(binary.BigEndian.Uint16(head[2:]))
 	left := time.Duration(binary.BigEndian.Uint32(head[4:])) * time.Millisecond
 	size := int64(binary.BigEndian.Uint32(head[8:]))
 	if size > maxStored {

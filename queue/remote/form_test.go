@@ -23,7 +23,7 @@ func form(t testing.TB, outcomes []Outcome, batches int) (data []byte, leases []
 	for i := range batches {
 		lines := strings.Repeat(`{"body":"x"}`+"\n", i+1)
 		l := queue.Lease{
-			Token: fmt.Sprint("3-", i, "-aa706d9db1f94d98"), Attempt: i + 1, Expires: now.Add(30 * time.Second),
+			Token: fmt.Sprint("3-", i, "-aa706d9db1f94d98"), Attempt: i + 1, HandBacks: 2 * i, Expires: now.Add(30 * time.Second),
 			Batch: sluice.NewBatch([]byte(lines), i+1, now),
 		}
 		leases = append(leases, l)
@@ -54,7 +54,7 @@ func TestTheStoredFormIsReadAsItWasWritten(t *testing.T) {
 		if err != nil || !bytes.Equal(got, lines) || l.Batch.ID != sent[i].Batch.ID || !l.Batch.Accepted.Equal(sent[i].Batch.Accepted) {
 			t.Errorf("batch %+v with %q, %v; want %+v", l.Batch, got, err, sent[i].Batch)
 		}
-		if left := time.Until(l.Expires); l.Token != sent[i].Token || l.Attempt != sent[i].Attempt || left < 25*time.Second || left > 30*time.Second {
+		if left := time.Until(l.Expires); l.Token != sent[i].Token || l.Attempt != sent[i].Attempt || l.HandBacks != sent[i].HandBacks || left < 25*time.Second || left > 30*time.Second {
 			t.Errorf("lease %+v, want %+v", l, sent[i])
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 )
@@ -57,6 +58,7 @@ type Lease struct {
 	Token     string            `json:"token"`
 	Batch     string            `json:"batch"`
 	Attempt   int               `json:"attempt"`
+	HandBacks int               `json:"hand_backs"` // times that it was handed back before
 	Accepted  time.Time         `json:"accepted_at"`
 	ExpiresAt time.Time         `json:"expires_at"`
 	Seconds   float64           `json:"lease_seconds"` // until ExpiresAt, for clients whose clock differs
@@ -94,13 +96,13 @@ type Failure struct {
 // Failure returns the failure in the queue's words.
 func (f FailedRecord) Failure() queue.Failure {
 	return queue.Failure{
-		Record: f.Record, Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
+		Record: f.Record, Reason: f.Reason, Delay: seconds.Nearest(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack,
 	}
 }
 
 // Failure returns the failure in the queue's words.
 func (f Failure) Failure() queue.Failure {
-	return queue.Failure{Reason: f.Reason, Delay: seconds(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack}
+	return queue.Failure{Reason: f.Reason, Delay: seconds.Nearest(f.DelaySeconds), Discard: f.Discard, HandBack: f.HandBack}
 }
 
 // maxDelay is the longest delay that a distributor accepts.
@@ -115,8 +117,6 @@ func failedRecord(f queue.Failure) FailedRecord {
 func failureOf(f queue.Failure) Failure {
 	return Failure{Reason: f.Why(), DelaySeconds: min(max(f.Delay, 0), maxDelay).Seconds(), Discard: f.Discard, HandBack: f.HandBack}
 }
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Error is the body of every answer that is not a success.
 type Error struct {
@@ -210,7 +210,7 @@ func batchOf(l Lease) *sluice.Batch {
 func (c *Client) Extend(ctx context.Context, token string) (time.Time, error) {
 	var answer ExtendAnswer
 	err := c.short(ctx, token+"/extend", nil, &answer)
-	return time.Now().Add(seconds(answer.Seconds)), err
+	return time.Now().Add(seconds.Nearest(answer.Seconds)), err
 }
 
 // Ack completes a batch; see [queue.Leaser].
@@ -275,7 +275,7 @@ func (c *Client) StatsInto(ctx context.Context, out any) (queue.Stats, error) {
 	}
 	return queue.Stats{
 		Accepted: st.Accepted, Completed: st.Completed, Dead: st.Dead, Waiting: *st.Depth, InFlight: st.InFlight, Lost: st.Lost,
-		OldestWait: time.Duration(st.OldestWait * float64(time.Second)),
+		OldestWait: seconds.Nearest(st.OldestWait),
 	}, nil
 }
 

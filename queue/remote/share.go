@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -222,7 +223,7 @@ func (c *Client) lease(ctx context.Context, r LeaseRequest, outcome func(int, Ou
 		var answer LeaseAnswer
 		err = json.NewDecoder(resp.Body).Decode(&answer)
 		for _, l := range answer.Leases[:min(len(answer.Leases), r.MaxBatches)] {
-			lease(queue.Lease{Token: l.Token, Attempt: l.Attempt, Expires: time.Now().Add(seconds(l.Seconds)), Batch: batchOf(l)})
+			lease(queue.Lease{Token: l.Token, Attempt: l.Attempt, HandBacks: max(l.HandBacks, 0), Expires: time.Now().Add(seconds.Nearest(l.Seconds)), Batch: batchOf(l)})
 		}
 	}
 	if err != nil {
