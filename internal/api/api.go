@@ -67,6 +67,7 @@ type Server struct {
 	mux     *http.ServeMux
 	routed  []string // the patterns in mux
 	leasing registry
+	pools   pools
 	feed    *feed
 
 	deadWatched atomic.Bool // somebody offers new dead letters to those who look
@@ -103,6 +104,7 @@ func (s *Server) routes() {
 	handle("POST /v1/leases/{token}/extend", q, s.postExtend)
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
+	handle("POST /v1/pools", q, s.postPool)
 	handle("GET /v1/dead", q, s.getDead)
 	handle("DELETE /v1/dead", q, s.steering(s.deleteAllDead))
 	handle("POST /v1/dead/retry", q, s.steering(s.retryAllDead))

@@ -26,6 +26,7 @@ type Stats struct {
 	Pool       *analyzer.Stats   `json:"pool,omitempty"`
 	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
 	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately
+	Pools      []Pool            `json:"pools,omitempty"`            // in other processes, that work for this queue
 }
 
 // QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight + lost.
@@ -75,6 +76,7 @@ func (s *Server) stats(ctx context.Context) (Stats, error) {
 		}
 		rows := s.leasing.rows(time.Now())
 		st.Remote = &rows
+		st.Pools = s.pools.list(time.Now())
 	}
 	if s.Distributor != nil {
 		d := s.Distributor.Stats()

@@ -61,7 +61,7 @@ func (a *App) changePolicy(c config.Config, why string) error {
 func (a *App) observer() autoscale.Observer {
 	v := observer{pool: a.pool, slots: a.o.Config.Analyzer.Slots}
 	if a.queue == nil {
-		v.stats = a.remote.Stats
+		v.stats, v.share = a.remote.Stats, a.share
 		return &v
 	}
 	v.stats = a.queue.Stats
