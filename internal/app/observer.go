@@ -35,8 +35,12 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 		share = v.share(ctx)
 	}
 	p := v.pool.Stats()
+	inFlight := int(q.InFlight)
+	if share.Pools > 1 { // what the others have in hand is theirs
+		inFlight = p.InHand
+	}
 	o := autoscale.Observation{
-		Depth: share.Of(q.Waiting), InFlight: share.Of(q.InFlight), OldestWait: q.OldestWait,
+		Depth: share.Of(q.Waiting), InFlight: inFlight, OldestWait: q.OldestWait,
 		Ready: p.Ready, Starting: p.Starting, Draining: p.Draining,
 		Workers: v.rows(p.Analyzers),
 	}
