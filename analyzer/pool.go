@@ -148,6 +148,9 @@ func (p *Pool) Kill() {
 	}
 }
 
+// Name is the prefix of the analyzers' names.
+func (p *Pool) Name() string { return p.o.Name }
+
 // Size is how many analyzers there are, those that drain not counted. Before Run, it is how many Run will start.
 func (p *Pool) Size() int {
 	p.mu.Lock()

@@ -403,7 +403,7 @@ func TestStatsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := json.Marshal(p.Stats())
-	want := `{"size":2,"ready":0,"stuck":0,"starting":2,"draining":0,"busy":0,"abandoned":0,"batches":0,"records":0,"bytes":0,` +
+	want := `{"size":2,"ready":0,"stuck":0,"starting":2,"draining":0,"busy":0,"records_in_hand":0,"abandoned":0,"batches":0,"records":0,"bytes":0,` +
 		`"failed_batches":0,"failed_records":0,"handed_back_batches":0,"late_batches":0,"panics":0,"busy_seconds":0,"service_seconds":0,"analyzers":[]}`
 	if err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)

@@ -19,6 +19,7 @@ type Stats struct {
 	Starting   int    `json:"starting"`              // about to ask for work
 	Draining   int    `json:"draining"`              // on their way out, not part of Size
 	Busy       int    `json:"busy"`                  // with a batch in hand, those that drain included
+	InHand     int    `json:"records_in_hand"`       // of all batches in hand
 	LeaseError string `json:"lease_error,omitempty"` // why asking for work fails at present; empty while it works
 	// Abandoned is how many calls of the handler still run although the pool let go of their batch.
 	Abandoned int   `json:"abandoned"`
@@ -90,6 +91,9 @@ func (p *Pool) Stats() Stats {
 	}
 	busy := p.busy
 	for _, w := range p.workers {
+		for h := range w.hands {
+			s.InHand += h.lease.Batch.Len()
+		}
 		row := p.row(w, now)
 		s.Analyzers = append(s.Analyzers, row)
 		busy += w.busyUntil(now) - w.busy

@@ -73,6 +73,7 @@ type Server struct {
 	routed  []string // the patterns in mux
 	ingest  http.HandlerFunc
 	leasing registry
+	pools   pools
 	feed    *feed
 	work    *budget // memory of bodies and answers of the work API
 
@@ -116,6 +117,7 @@ func (s *Server) routes() {
 	handle("POST /v1/leases/{token}/extend", q, s.bare(s.postExtend))
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
+	handle("POST /v1/pools", q, s.postPool)
 	handle("GET /v1/dead", q, s.getDead)
 	handle("DELETE /v1/dead", q, s.steering(s.deleteAllDead))
 	handle("POST /v1/dead/retry", q, s.steering(s.retryAllDead))

@@ -18,6 +18,7 @@ var scopes = map[string]access.Scope{
 
 	"GET /v1/stats":               access.Read | access.Work, // a pool is scaled by the depth
 	"GET /v1/results":             access.Read,
+	"POST /v1/pools":              access.Work,
 	"GET /v1/dead":                access.Read,
 	"GET /v1/dead/{id}":           access.Read,
 	"GET /v1/dead/groups":         access.Read,

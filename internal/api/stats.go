@@ -34,7 +34,8 @@ type Stats struct {
 	Autoscaler *autoscale.Stats  `json:"autoscaler,omitempty"`
 	Remote     *[]remoteAnalyzer `json:"remote_analyzers,omitempty"` // those that leased over HTTP lately, at most maxRows
 
-	RemoteCount *int `json:"remote_analyzers_count,omitempty"` // all of them
+	RemoteCount *int   `json:"remote_analyzers_count,omitempty"` // all of them
+	Pools       []Pool `json:"pools,omitempty"`                  // in other processes, that work for this queue
 }
 
 // QueueStats is the account of the queue: accepted = completed + dead + depth + in_flight + lost.
@@ -116,6 +117,7 @@ func (s *Server) queueStats(ctx context.Context, st *Stats) error {
 	}
 	rows, all := s.leasing.rows(time.Now())
 	st.Remote, st.RemoteCount = &rows, &all
+	st.Pools = s.pools.list(time.Now())
 	return nil
 }
 

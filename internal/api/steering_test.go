@@ -17,7 +17,7 @@ import (
 // working are the routes that take in and work off, or only compute: those that read-only processes have too.
 var working = map[string]bool{
 	"POST /v1/records": true, "POST /v1/leases": true, "POST /v1/leases/{token}/extend": true, "POST /v1/leases/{token}/ack": true,
-	"POST /v1/leases/{token}/nack": true, "POST /v1/results": true, "POST /v1/autoscaler/preview": true,
+	"POST /v1/leases/{token}/nack": true, "POST /v1/results": true, "POST /v1/pools": true, "POST /v1/autoscaler/preview": true,
 }
 
 // noTuner changes nothing.
@@ -110,7 +110,7 @@ func TestEveryRouteAsksForItsScope(t *testing.T) {
 				want = "read"
 			case path == "/v1/records":
 				want = "ingest"
-			case strings.HasPrefix(path, "/v1/leases"), path == "/v1/results":
+			case strings.HasPrefix(path, "/v1/leases"), path == "/v1/results", path == "/v1/pools":
 				want = "work"
 			default:
 				want = "operate"

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -62,28 +63,30 @@ type Options struct {
 
 // App is a process that is ready to run.
 type App struct {
-	o        Options
-	log      *slog.Logger
-	listener *api.Listener  // nil where it could not listen
-	tokens   *access.Tokens // nil where everybody may ask
-	tls      *tls.Config    // nil for plain HTTP
-	queue    *disk.Queue
-	results  *results.Store
-	intake   *distributor.Distributor
-	remote   *remote.Client
-	pool     *analyzer.Pool
-	scaler   *autoscale.Controller
-	memory   atomic.Pointer[keeper] // what the autoscaler learns; nil where nothing is kept
-	tuner    *tuner                 // nil where there is no autoscaler
-	league   *league.League         // nil where no policies are compared
-	meter    *meter                 // nil where nobody wants to know the arrivals
-	waits    *slo.Tracker           // of the queue here; nil where it is elsewhere
-	far      farWaits               // of the queue elsewhere
-	tap      tap.Tap
-	series   *history.Series
-	acted    *history.Journal
-	api      *api.Server
-	stopping atomic.Bool
+	o         Options
+	log       *slog.Logger
+	listener  *api.Listener  // nil where it could not listen
+	tokens    *access.Tokens // nil where everybody may ask
+	tls       *tls.Config    // nil for plain HTTP
+	queue     *disk.Queue
+	results   *results.Store
+	intake    *distributor.Distributor
+	remote    *remote.Client
+	instance  string           // tells this process from others, for the distributor
+	lastShare remote.PoolShare // that the distributor answered; for the autoscaler's goroutine
+	pool      *analyzer.Pool
+	scaler    *autoscale.Controller
+	memory    atomic.Pointer[keeper] // what the autoscaler learns; nil where nothing is kept
+	tuner     *tuner                 // nil where there is no autoscaler
+	league    *league.League         // nil where no policies are compared
+	meter     *meter                 // nil where nobody wants to know the arrivals
+	waits     *slo.Tracker           // of the queue here; nil where it is elsewhere
+	far       farWaits               // of the queue elsewhere
+	tap       tap.Tap
+	series    *history.Series
+	acted     *history.Journal
+	api       *api.Server
+	stopping  atomic.Bool
 }
 
 // stopGrace is how long requests that are being answered may take once the process is asked to stop.
@@ -94,7 +97,7 @@ const resultTime = 10 * time.Second
 
 // New opens everything a process of this role needs, or nothing.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{o: o, log: o.Log}
+	a := &App{o: o, log: o.Log, instance: rand.Text(), lastShare: remote.Whole}
 	if err := a.open(ctx); err != nil {
 		a.close()
 		return nil, err
@@ -439,6 +442,13 @@ func (a *App) runPool(ctx context.Context) error {
 	defer stopPool()
 	var g errgroup.Group
 	g.Go(func() error { return a.pool.Run(poolCtx) })
+	if a.remote != nil {
+		g.Go(func() error {
+			<-ctx.Done()
+			a.leave()
+			return nil
+		})
+	}
 	g.Go(func() error {
 		defer stopPool()
 		if m := a.memory.Load(); m != nil {

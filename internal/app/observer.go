@@ -9,6 +9,7 @@ import (
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 // observer shows the autoscaler the queue and the pool. The counters of both only ever grow; it tells by how much since it
@@ -16,10 +17,12 @@ import (
 type observer struct {
 	stats func(context.Context) (queue.Stats, error)
 	pool  *analyzer.Pool
-	slots int // of each analyzer: one that has all of them filled is busy for a second each second
+	slots int                                    // of each analyzer: one that has all of them filled is busy for a second each second
+	share func(context.Context) remote.PoolShare // of the backlog that is this pool's; nil for all of it
 
 	looked   bool
 	accepted int64
+	arrived  float64 // part of a record that was not told yet
 	totals   analyzer.Totals
 	workers  map[string]analyzer.Row
 }
@@ -30,15 +33,25 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 	if err != nil {
 		return autoscale.Observation{}, err
 	}
+	share := remote.Whole
+	if v.share != nil {
+		share = v.share(ctx)
+	}
 	p := v.pool.Stats()
+	inFlight := int(q.InFlight)
+	if share.Pools > 1 { // what the others have in hand is theirs
+		inFlight = p.InHand
+	}
 	o := autoscale.Observation{
-		Depth: int(q.Waiting), InFlight: int(q.InFlight), OldestWait: q.OldestWait,
+		Depth: share.Of(q.Waiting), InFlight: inFlight, OldestWait: q.OldestWait,
 		Ready: p.Ready, Starting: p.Starting, Draining: p.Draining,
 		Workers: v.rows(p.Analyzers), Service: service(p.Analyzers),
 	}
 	if v.looked {
 		// A queue that was set back, by a fresh data folder for one, counts from the start again: then nobody knows.
-		o.Arrived = int(max(0, q.Accepted-v.accepted))
+		v.arrived += float64(max(0, q.Accepted-v.accepted)) * (share.To - share.From)
+		o.Arrived = int(v.arrived)
+		v.arrived -= float64(o.Arrived)
 		o.Completed = int(p.Records - v.totals.Records)
 		o.BusySeconds = (p.ServiceSeconds - v.totals.ServiceSeconds) / float64(v.slots)
 	}

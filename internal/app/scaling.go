@@ -61,7 +61,7 @@ func (a *App) changePolicy(c config.Config, why string) error {
 func (a *App) observer() autoscale.Observer {
 	v := observer{pool: a.pool, slots: a.o.Config.Analyzer.Slots}
 	if a.queue == nil {
-		v.stats = a.remoteStats
+		v.stats, v.share = a.remoteStats, a.share
 		return &v
 	}
 	v.stats = a.queue.Stats

@@ -145,3 +145,41 @@ func TestAPoolKeepsItsSizeWhileTheDistributorIsAway(t *testing.T) {
 	pool.stop()
 	server.stop()
 }
+
+func TestPoolsOnOneDistributorShareTheBacklog(t *testing.T) {
+	server := serve(t, "distributor", "--data", t.TempDir())
+	pool := func(name, most string) *process {
+		return serve(t, "analyze", "--distributor", server.url, "--name", name, "--handler", "sleep", "--sleep-per-record", "1s",
+			"--min-size", "1", "--max-size", most, "--check-interval", "200ms")
+	}
+	small, large := pool("small", "2"), pool("large", "6")
+	shares := func(want map[string]float64) func() bool {
+		return func() bool {
+			rows := server.stats(t).Pools
+			for _, r := range rows {
+				if r.Share != want[r.Name] || r.Decision == nil || r.URL == "" {
+					return false
+				}
+			}
+			return len(rows) == len(want)
+		}
+	}
+	waitFor(t, "both pools to have a share", shares(map[string]float64{"small": 0.25, "large": 0.75}))
+	for range 100 { // a batch each
+		server.accept(t, lines(1, 60))
+	}
+	seen := func(p *process) int {
+		if d := p.stats(t).Autoscaler.LastDecision; d != nil {
+			return d.Depth
+		}
+		return 0
+	}
+	waitFor(t, "each to see its part of the backlog", func() bool {
+		a, b := seen(small), seen(large)
+		return a > 10 && a <= 25 && b > 2*a && b <= 75
+	})
+	small.stop()
+	waitFor(t, "the other to have all of it", shares(map[string]float64{"large": 1}))
+	large.kill()
+	server.stop()
+}
