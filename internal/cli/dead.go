@@ -129,7 +129,11 @@ func deadAct(verb, short, method, suffix, done string) *cobra.Command {
 			return err
 		}
 		if *all && verb == "drop" && !*yes {
-			if err := confirmDrop(cmd, cl); err != nil {
+			looker, err := client(c) // perhaps with another token
+			if err != nil {
+				return err
+			}
+			if err := confirmDrop(cmd, looker); err != nil {
 				return err
 			}
 		}
