@@ -101,7 +101,7 @@ func (s *Server) routes() {
 				hint = "it is at the distributor, " + s.Upstream
 			}
 			if s.Queue != nil {
-				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--server names it)"
+				hint = "it is where the analyzers are: sluice analyze, by default http://127.0.0.1:8001 (--server names it; the pools in GET /v1/stats have addresses)"
 			}
 			h = func(w http.ResponseWriter, r *http.Request) {
 				fail(w, http.StatusNotFound, remote.Error{Message: fmt.Sprintf("sluice %s does not have %s", s.Role, r.URL.Path), Hint: hint, At: s.Upstream})

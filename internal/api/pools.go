@@ -15,7 +15,7 @@ import (
 
 // Bounds of what pools in other processes report.
 const (
-	maxPools        = 1000
+	maxPools        = 200
 	maxPoolName     = 256
 	maxPoolReason   = 300
 	maxPoolMoves    = 5

@@ -119,6 +119,12 @@ func showStats(ctx context.Context, w io.Writer, cl *server, asJSON bool) error 
 			row("  "+r.ID, "%s, %d of %d slots, %s records in %s batches", r.State, r.InHand, r.Slots, words.Thousands(r.Records), words.Thousands(r.Batches))
 		}
 	}
+	for _, p := range st.Pools {
+		row("  "+p.Name, "pool elsewhere, %d analyzers (%d to %d), %d busy, %.0f %% of the backlog, policy %s", p.Size, p.MinSize, p.MaxSize, p.Busy, 100*p.Share, p.Policy)
+		if d := p.Decision; d != nil {
+			row("", "%s", d.Reason)
+		}
+	}
 	if st.Remote != nil {
 		for _, r := range *st.Remote {
 			waits := ""

@@ -13,7 +13,6 @@ import (
 	"github.com/sluicehq/sluice/emitter"
 )
 
-// Must show 10.
 func TestALargeBacklogIsCountedExactlyHeldInLittleMemoryAndReadySoonAfterARestart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long")

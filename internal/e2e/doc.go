@@ -13,9 +13,9 @@
 // What a test does by default takes seconds. These variables make some of them as hard as one likes; -short leaves the
 // longest out.
 //
-//	E2E_KILLS=20    how often the whole process is killed while an emitter runs (default 6; Must show 3)
-//	E2E_OUTAGE=60s  how long the distributor stays away from a remote pool (default 3s; Must show 6)
-//	E2E_BIG=1       a backlog of 5 million records instead of 500,000 (Must show 10)
+//	E2E_KILLS=20    how often the whole process is killed while an emitter runs (default 6)
+//	E2E_OUTAGE=60s  how long the distributor stays away from a remote pool (default 3s)
+//	E2E_BIG=1       a backlog of 5 million records instead of 500,000
 //	E2E_LIVE=60     seconds of traffic on which a live run and a simulation have to agree within 5 % (default 15, within 25 %)
 //	E2E_PICTURES=docs/images  where pictures of the page go, an absolute path; make screenshots sets it (default: none are taken)
 //	E2E_SEED=7      the seed of random moments; each test logs the one it used

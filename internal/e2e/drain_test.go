@@ -33,7 +33,6 @@ func busyTen(t *testing.T) (server, emitter *process) {
 	return server, emitter
 }
 
-// Must show 5.
 func TestShrinkingABusyPoolLosesNothingAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	server, e := busyTen(t)

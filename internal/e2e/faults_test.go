@@ -27,7 +27,6 @@ func (p *process) deadLetters(t *testing.T) []queue.DeadLetter {
 	return list.Dead
 }
 
-// Must show 8.
 func TestARecordThatAlwaysFailsEndsInTheDeadLettersAndItsNeighboursAreDone(t *testing.T) {
 	for fault, reason := range map[string]string{
 		"error":   "the record asks to fail",

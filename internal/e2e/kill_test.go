@@ -6,7 +6,6 @@ import (
 	"time"
 )
 
-// Must show 3.
 func TestKillingTheWholeProcessLosesNothingThatWasAcknowledged(t *testing.T) {
 	tests := []struct {
 		name string

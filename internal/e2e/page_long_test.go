@@ -162,7 +162,7 @@ func manyDecisions(t *testing.T, data string, n int) {
 	}
 }
 
-// Must show: on a system with 200 analyzers and 100,000 decisions the page is there within a second, and a viewer costs the server under 2 % of
+// On a system with 200 analyzers and 100,000 decisions the page is there within a second, and a viewer costs the server under 2 % of
 // a core. The bounds here are wider, because tests share their machine; the log has the figures.
 func TestPageOfALargeSystem(t *testing.T) {
 	data := t.TempDir()

@@ -10,7 +10,6 @@ import (
 	"github.com/sluicehq/sluice/queue/remote"
 )
 
-// Must show 4.
 func TestBatchesOfKilledAnalyzersAreAnalyzedByOthers(t *testing.T) {
 	random := dice(t)
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1s", "--retry-delay", "50ms")
@@ -70,7 +69,6 @@ func lease(t *testing.T, server *process, body string) []remote.Lease {
 	return answer.Leases
 }
 
-// Must show 6.
 func TestAPoolKeepsItsSizeWhileTheDistributorIsAway(t *testing.T) {
 	t.Parallel()
 	outage := 3 * time.Second

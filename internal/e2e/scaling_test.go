@@ -31,7 +31,7 @@ func taught(t *testing.T, args ...string) *process {
 	return server
 }
 
-// Must show 6 of the autoscaler: a deadline in danger wakes it, and a new analyzer has its first lease soon after.
+// A deadline in danger wakes it, and a new analyzer has its first lease soon after.
 func TestADeadlineInDangerNeedNotWaitForTheInterval(t *testing.T) {
 	t.Parallel()
 	server := taught(t)

@@ -3,7 +3,7 @@
 import { tell } from './address.js';
 import { call } from './api.js';
 import { h, attr, text, show, keyed, pooled, toast, confirm, panel } from './dom.js';
-import { clock, count, duration, none, plural, seconds, short, visible } from './format.js';
+import { clock, count, duration, none, percent, plural, seconds, short, visible } from './format.js';
 import { store, mayAct, now, rows, has } from './store.js';
 
 const order = { stuck: 0, busy: 1, idle: 2, starting: 3, draining: 4 };
@@ -44,11 +44,16 @@ export function make() {
   const empty = h('p', { class: 'empty' }, 'No analyzers in this process.');
   const here = h('section', { class: 'card', 'aria-label': 'Analyzers of this process' }, h('h2', null, 'Analyzers of this process'), summary, trouble, h('div', { class: 'scroll' }, table), empty);
 
+  const poolsBody = h('tbody');
+  const pools = h('section', { class: 'card', 'aria-label': 'Pools elsewhere' }, h('h2', null, 'Pools elsewhere', h('small', { class: 'faint' }, 'each scales itself for its share of the backlog')),
+    h('div', { class: 'scroll' }, h('table', null, h('caption', { class: 'sr' }, 'Pools in other processes'), h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Pool'), h('th', { scope: 'col', class: 'num' }, 'Size'),
+      h('th', { scope: 'col', class: 'num' }, 'Busy'), h('th', { scope: 'col', class: 'num' }, 'Share'), h('th', { scope: 'col' }, 'Policy'), h('th', { scope: 'col' }, 'Last decision'))), poolsBody)));
+
   const farBody = h('tbody');
   const far = h('section', { class: 'card', 'aria-label': 'Analyzers elsewhere' }, h('h2', null, 'Analyzers elsewhere', h('small', { class: 'faint' }, 'who asked for work over HTTP lately')),
     h('div', { class: 'scroll' }, h('table', null, h('caption', { class: 'sr' }, 'Analyzers in other processes'), h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Analyzer'), h('th', { scope: 'col', class: 'num' }, 'Last seen'),
       h('th', { scope: 'col', class: 'num' }, 'Batches leased'), h('th', { scope: 'col', class: 'num' }, 'Records leased'))), farBody)));
-  const root = h('div', { class: 'analyzers' }, h('h1', { class: 'sr' }, 'Analyzers'), here, far);
+  const root = h('div', { class: 'analyzers' }, h('h1', { class: 'sr' }, 'Analyzers'), here, pools, far);
 
   async function act(verb, id) {
     if (verb === 'kill') {
@@ -127,6 +132,18 @@ export function make() {
       show(empty, sorted.length === 0);
       text(empty, pool.size > 0 ? `${plural(pool.size, 'analyzer')}; reading the rows.` : 'No analyzers now: the pool may empty, and nothing waits.');
     }
+    const others = st.pools || [];
+    show(pools, others.length > 0);
+    // The address of a pool comes from the pool: nothing but a page is followed.
+    keyed(poolsBody, others, (p) => `${p.name} ${p.instance}`, (p) => h('tr', null, h('th', { scope: 'row', class: 'id' }, /^https?:\/\//.test(p.url || '') ? h('a', { href: p.url, rel: 'noreferrer' }, visible(p.name)) : visible(p.name)),
+      h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td'), h('td')), (tr, p) => {
+      const d = p.last_decision;
+      text(tr.children[1], `${count(p.size)} of ${count(p.min_size)}..${count(p.max_size)}`);
+      text(tr.children[2], count(p.busy));
+      text(tr.children[3], percent(p.share));
+      text(tr.children[4], `${visible(p.policy)}${p.fixed ? ', held' : ''}`);
+      text(tr.children[5], d ? `${clock(d.time)} ${d.size === d.new_size ? '' : `${d.size} → ${d.new_size}: `}${visible(d.reason)}` : none);
+    });
     keyed(farBody, elsewhere.slice(0, 500), (r) => r.id, (r) => h('tr', null, h('th', { scope: 'row', class: 'id' }, visible(r.id)), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' })), (tr, r) => {
       text(tr.children[1], `${duration(r.last_seen_seconds)} ago`);
       text(tr.children[2], count(r.leased_batches));

@@ -212,7 +212,8 @@ export function make() {
     if (!pool) {
       const far = st.remote_analyzers_count || 0;
       text(analyzers.answer, plural(far, 'analyzer'));
-      text(why, far ? 'They run in other processes and lease their work over HTTP.' : 'None has asked for work lately. Start some with: sluice analyze');
+      const others = (st.pools || []).length;
+      text(why, far || others ? `They run in ${others ? plural(others, 'other pool') : 'other processes'} and lease their work over HTTP.` : 'None has asked for work lately. Start some with: sluice analyze');
       return;
     }
     const stuck = pool.stuck || 0;
