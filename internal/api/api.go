@@ -39,6 +39,7 @@ type Rooms struct {
 	Auth        bool                 // whoever asks has to have a token
 	SLO         func() time.Duration // longest wait that a record may have; 0 while it is unknown; nil for none
 	Waits       func() *slo.Report   // how long records waited; nil, and a nil report, mean unknown
+	PoolsSLO    func(time.Duration)  // is told the shortest SLO of the pools elsewhere, 0 for none, when one reports; nil for nobody
 	Distributor *distributor.Distributor
 	Upstream    string // URL of the distributor whose work this process does; empty for none
 	Queue       Queue

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluicehq/sluice/internal/seconds"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -136,7 +137,22 @@ func (s *Server) postPool(w http.ResponseWriter, r *http.Request) {
 		pushBack(w, remote.Error{Message: "too many pools", Limit: map[string]int{"pools": maxPools}})
 		return
 	}
+	if s.PoolsSLO != nil {
+		s.PoolsSLO(s.pools.slo())
+	}
 	answer(w, http.StatusOK, share)
+}
+
+// slo is the shortest that a pool is sized by; 0 where none has one.
+func (s *pools) slo() (shortest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.rows {
+		if slo := seconds.Nearest(p.SLO); slo > 0 && (shortest == 0 || slo < shortest) {
+			shortest = slo
+		}
+	}
+	return shortest
 }
 
 // check says what is wrong with a report, and cuts what is too long to show.
@@ -148,6 +164,9 @@ func check(p *remote.PoolReport) string {
 		return "moves may have 5 decisions"
 	case !(p.Interval >= 0) || math.IsInf(p.Interval, 0) || p.Interval > 86400:
 		return "interval_seconds must be 0 to 86400"
+	}
+	if _, err := seconds.Duration(p.SLO, seconds.Longest); err != nil {
+		return "slo_seconds " + err.Error()
 	}
 	for _, n := range []int{p.Size, p.MinSize, p.MaxSize, p.Ready, p.Busy, p.Draining} {
 		if n < 0 || n > maxPoolSize {

@@ -81,6 +81,7 @@ type App struct {
 	league    *league.League         // nil where no policies are compared
 	meter     *meter                 // nil where nobody wants to know the arrivals
 	waits     *slo.Tracker           // of the queue here; nil where it is elsewhere
+	poolsSLO  atomic.Int64           // the shortest of the pools elsewhere, in nanoseconds; 0 for none
 	far       farWaits               // of the queue elsewhere
 	tap       tap.Tap
 	series    *history.Series
@@ -278,7 +279,7 @@ func (a *App) rooms() api.Rooms {
 		ReadOnly: a.o.Config.ReadOnly, Auth: a.tokens != nil, Page: dashboard.Handler(), Series: a.series, Acted: a.acted, Tap: &a.tap, Distributor: a.intake, Pool: a.pool, Scaler: a.scaler, League: a.league,
 	}
 	if a.queue != nil { // an interface must not hold a nil pointer
-		r.Queue, r.Results = a.queue, a.results
+		r.Queue, r.Results, r.PoolsSLO = a.queue, a.results, a.judgeBy
 	}
 	r.SLO, r.Waits = a.slo, a.report
 	if u, err := url.Parse(a.o.Config.Distributor); err == nil && a.remote != nil {

@@ -38,7 +38,7 @@ func (a *App) describe() remote.PoolReport {
 	r := remote.PoolReport{
 		Name: a.pool.Name(), Instance: a.instance, Listen: a.Address(), TLS: a.tls != nil, Interval: a.scaler.Options().CheckInterval.Seconds(),
 		Size: a.pool.Size(), MinSize: s.MinSize, MaxSize: s.MaxSize, Fixed: s.Paused || s.DryRun || !s.ForcedUntil.IsZero(),
-		Ready: p.Ready, Busy: p.Busy, Draining: p.Draining, Policy: s.Policy,
+		Ready: p.Ready, Busy: p.Busy, Draining: p.Draining, Policy: s.Policy, SLO: a.slo().Seconds(),
 	}
 	if d := s.LastDecision; d != nil {
 		last := told(*d)

@@ -24,7 +24,18 @@ func (a *App) slo() time.Duration {
 	if a.tuner != nil {
 		return a.tuner.slo()
 	}
-	return sloOf(a.o.Config)
+	if slo := sloOf(a.o.Config); slo > 0 {
+		return slo
+	}
+	return time.Duration(a.poolsSLO.Load())
+}
+
+// judgeBy makes records be judged by the SLO of the pools elsewhere, where this process has none. The last one known stays.
+func (a *App) judgeBy(slo time.Duration) {
+	if slo > 0 && a.waits != nil && sloOf(a.o.Config) == 0 {
+		a.poolsSLO.Store(int64(slo))
+		a.waits.SetSLO(slo)
+	}
 }
 
 // openWaits makes what measures the waits of the queue here.

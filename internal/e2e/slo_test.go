@@ -198,9 +198,12 @@ func TestWithoutAnSLOLateIsUnknown(t *testing.T) {
 
 	pool := serve(t, "analyze", "--distributor", server.url, "--slo", "1s", "--min-size", "1", "--max-size", "1")
 	waitFor(t, "the pool to know the waits of its distributor", func() bool { return pool.stats(t).Waits != nil })
-	if w := pool.stats(t).Waits; w.Windows[0].Done != 5 || w.Late != nil {
+	if w := pool.stats(t).Waits; w.Windows[0].Done != 5 {
 		t.Errorf("the pool says %+v, want what its distributor says", w)
 	}
+	waitFor(t, "the distributor to judge by the SLO of its pool", func() bool { st := server.stats(t); return st.Waits.SLO != nil && st.SLO == 1 })
+	server.accept(t, lines(5, 60))
+	waitFor(t, "the pool's records to be judged", func() bool { w := server.stats(t).Waits.Windows[0]; return w.Done == 10 && w.Judged == 5 })
 	pool.stop()
 	server.stop()
 }

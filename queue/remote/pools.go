@@ -15,14 +15,15 @@ type PoolReport struct {
 	Interval float64 `json:"interval_seconds"`
 	Leaving  bool    `json:"leaving,omitempty"` // it takes no more work
 
-	Size     int    `json:"size"`
-	MinSize  int    `json:"min_size"`
-	MaxSize  int    `json:"max_size"`
-	Fixed    bool   `json:"fixed"` // paused, forced or a dry run: the size does not follow the backlog
-	Ready    int    `json:"ready"`
-	Busy     int    `json:"busy"`
-	Draining int    `json:"draining"`
-	Policy   string `json:"policy"`
+	Size     int     `json:"size"`
+	MinSize  int     `json:"min_size"`
+	MaxSize  int     `json:"max_size"`
+	Fixed    bool    `json:"fixed"` // paused, forced or a dry run: the size does not follow the backlog
+	Ready    int     `json:"ready"`
+	Busy     int     `json:"busy"`
+	Draining int     `json:"draining"`
+	Policy   string  `json:"policy"`
+	SLO      float64 `json:"slo_seconds,omitempty"` // that it is sized by; 0 for none
 
 	Decision *PoolDecision  `json:"last_decision,omitempty"`
 	Moves    []PoolDecision `json:"moves,omitempty"` // the newest decisions that changed the size, the newest last; at most 5
