@@ -32,8 +32,9 @@ check: ## format, vet, lint, generated files
 	$(GO) run $(STATICCHECK) ./...
 	@scripts/generated
 
-race: ## all tests, with the race detector
-	$(GO) test -race -timeout 15m ./...
+race: ## all tests; with the race detector where anything runs concurrently
+	$(GO) test -race -parallel 5 -timeout 40m $$($(GO) list ./... | grep -v -E '/autoscale/(simulate|tune|rivals)$$|/compare$$')
+	$(GO) test -timeout 40m ./autoscale/... ./compare
 
 fuzz: ## every fuzz test, briefly
 	@GO="$(GO)" scripts/fuzz $(FUZZTIME)

@@ -1,3 +1,7 @@
+//go:build !race
+
+// Computation alone, which takes ten times as long with the race detector: make test runs it without.
+
 package autoscale_test
 
 import (

@@ -72,7 +72,7 @@ func holdout(server *process, head string, body []byte, stop <-chan struct{}, an
 			}
 		}()
 		conn.SetDeadline(time.Now().Add(patience))
-		_, err = io.WriteString(conn, "POST /v1/records HTTP/1.1\r\nHost: sluice\r\n"+head)
+		_, err = io.WriteString(conn, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\n"+head)
 		if err == nil {
 			_, err = conn.Write(body)
 		}
@@ -167,7 +167,7 @@ func TestARefusedBodyIsAnsweredToThoseWhoSendAllBeforeTheyListen(t *testing.T) {
 					}
 					defer conn.Close()
 					conn.SetDeadline(time.Now().Add(2 * patience))
-					fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", tt.path, tt.contentType, len(tt.body))
+					fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", tt.path, tt.contentType, len(tt.body))
 					if n, err := conn.Write(tt.body); err != nil {
 						t.Errorf("after %d of %d bytes: %v", n, len(tt.body), err)
 						return
@@ -203,7 +203,7 @@ func TestFewFileHandles(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		io.WriteString(conn, "POST /v1/records HTTP/1.1\r\nHost: sluice\r\nContent-Length: 1000\r\n\r\n{")
+		io.WriteString(conn, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
 		stalled = append(stalled, conn)
 	}
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}

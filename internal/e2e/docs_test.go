@@ -35,6 +35,7 @@ import (
 //	<!-- file: NAME -->       the block is written to a file; a Go program is built, to a command of that name without .go
 //	<!-- not run: WHY -->
 func TestDocumentation(t *testing.T) {
+	t.Parallel()
 	root := moduleRoot(t)
 	var pages []string
 	for _, pattern := range []string{"*.md", "docs/*.md", "traces/*.md", "deploy/*.md", "docs/rivals/*.md"} {

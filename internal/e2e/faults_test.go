@@ -28,6 +28,7 @@ func (p *process) deadLetters(t *testing.T) []queue.DeadLetter {
 }
 
 func TestARecordThatAlwaysFailsEndsInTheDeadLettersAndItsNeighboursAreDone(t *testing.T) {
+	t.Parallel()
 	for fault, reason := range map[string]string{
 		"error":   "the record asks to fail",
 		"panic":   "handler panicked: the record asks for a panic",
@@ -75,6 +76,7 @@ func TestARecordThatAlwaysFailsEndsInTheDeadLettersAndItsNeighboursAreDone(t *te
 }
 
 func TestADeadLetterThatIsRetriedAfterARepairIsAnalyzed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	server := serve(t, "run", "--data", dir, "--handler", "sleep", "--sleep-per-record", "0", "--faults", "--retry-delay", "20ms", "--max-attempts", "2")
 	server.accept(t, faulty(10, "error"))
@@ -93,6 +95,7 @@ func TestADeadLetterThatIsRetriedAfterARepairIsAnalyzed(t *testing.T) {
 }
 
 func TestARecordThatEndsItsProcessDoesNotStopTheSystem(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "0", "--faults",
 		"--retry-delay", "20ms", "--max-retry-delay", "100ms", "--max-attempts", "2", "--min-size", "1", "--max-size", "1")
 	r, err := send("POST", server.url+"/v1/records", "application/x-ndjson", strings.NewReader(faulty(60, "exit")))
@@ -131,6 +134,7 @@ func TestARecordThatEndsItsProcessDoesNotStopTheSystem(t *testing.T) {
 }
 
 func TestARecordThatEndsRemoteAnalyzersIsFoundToo(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "300ms", "--retry-delay", "20ms", "--max-retry-delay", "100ms", "--max-attempts", "2")
 	server.accept(t, faulty(60, "exit"))
 	args := []string{"analyze", "--distributor", server.url, "--handler", "sleep", "--sleep-per-record", "0", "--faults", "--min-size", "1", "--max-size", "1"}

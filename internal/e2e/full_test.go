@@ -27,6 +27,7 @@ func noise(n, size int) string {
 }
 
 func TestAFullQueuePushesBackAndEverythingArrivesInTheEnd(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--max-bytes", "2MiB", "--hold", "100ms")
 	body := noise(50, 1000)
 	var refused reply
@@ -185,6 +186,7 @@ func (p *prober) taken(t *testing.T) {
 }
 
 func TestAFullDiskPushesBackAndRecoversByItself(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		args []string // of the server
@@ -275,10 +277,12 @@ func TestWorkGoesOnBelowTheReserve(t *testing.T) {
 }
 
 func TestAProcessKilledOnAFullDiskLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := smallDisk(t, "48m")
 	server := serve(t, "run", "--data", filepath.Join(dir, "data"), "--min-free-bytes", "0", "--lease", "2s", "--retry-delay", "200ms",
 		"--handler", "sleep", "--sleep-per-record", "1ms")
 	e := emit(t, server, "--rate", "3000", "--run-id", "killed", "--duration", "3m")
+	waitFor(t, "the emitter to be at work", func() bool { return server.stats(t).Accepted > 500 })
 	p := probe(t, server.url, true)
 	p.taken(t)
 	f := newFiller(t, dir)

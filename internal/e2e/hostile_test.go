@@ -279,7 +279,7 @@ func chunkedUntilAnswered(url string) (status int, err error) {
 		}
 		answers <- err
 	}()
-	fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: sluice\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+	fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
 	chunk := strings.Repeat("a", 64<<10)
 	for range 1600 {
 		if _, err := fmt.Fprintf(conn, "%x\r\n%s\r\n", len(chunk), chunk); err != nil {
@@ -313,7 +313,7 @@ func TestBodiesThatStopMidwayHoldUpNobody(t *testing.T) {
 			if size == 0 {
 				head, piece = "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
 			}
-			if _, err := fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/x-ndjson\r\n%s\r\n\r\n%s", head, piece); err != nil {
+			if _, err := fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n%s\r\n\r\n%s", head, piece); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -341,7 +341,7 @@ func TestABodyThatIsCutOffStoresNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.SetDeadline(time.Now().Add(patience))
-		fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/x-ndjson\r\n%s", head)
+		fmt.Fprintf(conn, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n%s", head)
 		conn.(*net.TCPConn).CloseWrite()
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || resp.StatusCode != 400 {

@@ -7,6 +7,7 @@ import (
 )
 
 func TestKillingTheWholeProcessLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		args []string // of the server

@@ -144,6 +144,7 @@ func TestTailOfWhatHasPassed(t *testing.T) {
 
 // Under load a record can be pointed at, and clicked: nothing moves under the pointer.
 func TestTailUnderLoad(t *testing.T) {
+	t.Parallel()
 	server := serveBinary(t, plain(t), "run", "--data", t.TempDir(), "--handler", "discard")
 	begin(t, plain(t), "emit", "--profile", "constant:2000", "--batch", "50", "--server", server.url)
 	b := browse(t)

@@ -60,6 +60,7 @@ func past(t *testing.T, data string, span time.Duration, perSecond float64) {
 
 // The page beside the API, of a process under load.
 func TestPage(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	past(t, data, 15*time.Minute, 200)
 	server := serveBinary(t, plain(t), "run", "--data", data, "--handler", "sleep", "--sleep-per-record", "3ms", "--slo", "4s",

@@ -11,6 +11,7 @@ import (
 )
 
 func TestBatchesOfKilledAnalyzersAreAnalyzedByOthers(t *testing.T) {
+	t.Parallel()
 	random := dice(t)
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1s", "--retry-delay", "50ms")
 	start := func(i int) *process {
@@ -42,6 +43,7 @@ func TestBatchesOfKilledAnalyzersAreAnalyzedByOthers(t *testing.T) {
 }
 
 func TestALeaseOfAnotherProcessOutlivesTheDistributor(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "30s")
 	server.accept(t, lines(3, 100))
 	l := lease(t, server, `{"analyzer": "elsewhere"}`)[0]
@@ -145,6 +147,7 @@ func TestAPoolKeepsItsSizeWhileTheDistributorIsAway(t *testing.T) {
 }
 
 func TestPoolsOnOneDistributorShareTheBacklog(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	pool := func(name, most string) *process {
 		return serve(t, "analyze", "--distributor", server.url, "--name", name, "--handler", "sleep", "--sleep-per-record", "1s",

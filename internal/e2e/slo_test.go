@@ -91,6 +91,7 @@ func (p *process) metric(t *testing.T, name string) float64 {
 // TestLateRecordsAreThoseOfAnOutsideAccount: at a distributor with an SLO, and in a process whose policy has one; with retries, splits, dead
 // letters, a lease that runs out and a restart. Then the page, top, the command line and the metrics say the same, and one verdict.
 func TestLateRecordsAreThoseOfAnOutsideAccount(t *testing.T) {
+	t.Parallel()
 	for role, args := range map[string][]string{
 		"distributor": {"distributor", "--slo", "1s"},
 		"run":         {"run", "--slo", "1s", "--min-size", "0", "--dry-run"}, // nobody works there but the test
@@ -177,10 +178,12 @@ func oneVerdict(t *testing.T, server *process, late, all int64) {
 	if got := b.text("#verdict"); !strings.HasPrefix(got, "Needs a look") {
 		t.Errorf("the header says %q, want that it needs a look", got)
 	}
+	b.do("leave", navigate("about:blank")) // before the server stops
 }
 
 // TestWithoutAnSLOLateIsUnknown: nobody says 0.
 func TestWithoutAnSLOLateIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	server.accept(t, lines(5, 60))
 	o := &outside{slo: time.Hour, server: server}
@@ -210,6 +213,7 @@ func TestWithoutAnSLOLateIsUnknown(t *testing.T) {
 
 // TestAtMaxSizeIsNotHealthy: a pool that may not grow although it has to says so, everywhere.
 func TestAtMaxSizeIsNotHealthy(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--slo", "5s", "--handler", "sleep", "--sleep-per-record", "50ms", "--min-size", "1", "--max-size", "1", "--max-batch-records", "10")
 	server.accept(t, lines(1000, 60))
 	waitFor(t, "the verdict", func() bool {

@@ -21,6 +21,7 @@ func (p *process) lastLogged(t *testing.T) string {
 // TestAStopDoesNotWaitForADistributorThatIsAway stops a pool that holds work for a distributor which is frozen, or gone. The time
 // to drain and the leases are so long that a stop which waited for them would not end within the test's patience.
 func TestAStopDoesNotWaitForADistributorThatIsAway(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(*process){
 		"frozen": func(p *process) { p.signal(syscall.SIGSTOP) },
 		"gone":   (*process).kill,

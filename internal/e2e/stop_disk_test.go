@@ -92,6 +92,7 @@ func mountHanging(t *testing.T) (dir string, d *hangingDisk) {
 // TestAStopDoesNotWaitForADiskThatHangs stops a server whose disk does not answer any more. It leaves, says that it did not close
 // everything, and the next start has every record.
 func TestAStopDoesNotWaitForADiskThatHangs(t *testing.T) {
+	t.Parallel()
 	dir, disk := mountHanging(t)
 	server := serve(t, "run", "--data", filepath.Join(dir, "data"), "--handler", "sleep", "--sleep-per-record", "20ms", "--drain-timeout", "1s")
 	server.accept(t, lines(3, 100))

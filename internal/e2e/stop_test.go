@@ -9,6 +9,7 @@ import (
 )
 
 func TestStoppingFinishesWhatIsInHandAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	args := []string{"run", "--data", dir, "--handler", "sleep", "--sleep-per-record", "2ms", "--min-size", "4", "--max-batch-records", "200"}
 	server := serve(t, args...)
@@ -32,6 +33,7 @@ func TestStoppingFinishesWhatIsInHandAndLosesNothing(t *testing.T) {
 }
 
 func TestWhatCannotBeFinishedInTimeIsHandedBack(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "1h", "--drain-timeout", "100ms")
 	server.accept(t, lines(10, 100))
 	waitFor(t, "the batch to be in hand", func() bool { return server.stats(t).InFlight == 10 })
@@ -47,6 +49,7 @@ func TestWhatCannotBeFinishedInTimeIsHandedBack(t *testing.T) {
 }
 
 func TestTheSecondSignalLeavesAtOnce(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "1h", "--drain-timeout", "1h")
 	server.accept(t, lines(10, 100))
 	waitFor(t, "the batch to be in hand", func() bool { return server.stats(t).InFlight == 10 })
@@ -67,6 +70,7 @@ func TestTheSecondSignalLeavesAtOnce(t *testing.T) {
 }
 
 func TestStoppingAnswersThoseWhoWait(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	answers := make(chan reply, 1)
 	go func() {
@@ -84,6 +88,7 @@ func TestStoppingAnswersThoseWhoWait(t *testing.T) {
 }
 
 func TestAServerNobodyNeedsStopsSoon(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"run"}, {"distributor"}} {
 		server := serve(t, append(args, "--data", t.TempDir())...)
 		server.stop()

@@ -96,6 +96,7 @@ func number(t *testing.T, screen, name string) int64 {
 
 // TestTopInATerminal drives sluice top in small and large terminals, with a real sluice run that works off a backlog.
 func TestTopInATerminal(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "run", "--data", t.TempDir(), "--handler", "sleep", "--sleep-per-record", "3ms", "--slo", "60s", "--min-size", "3", "--max-size", "3")
 	var body bytes.Buffer
 	for i := range 40_000 {
@@ -143,6 +144,7 @@ func TestTopInATerminal(t *testing.T) {
 
 // TestTopOutlivesTheDistributor: it says that nobody answers, goes on when somebody does, and Ctrl-C leaves.
 func TestTopOutlivesTheDistributor(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "run", "--data", t.TempDir())
 	term := openTerminal(t, 80, 24, fmt.Sprintf("NO_COLOR=1 %s top --distributor %s --interval 100ms", self(t), s.url))
 	term.until(`nothing to do`)

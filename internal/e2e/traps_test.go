@@ -12,6 +12,7 @@ import (
 // TestABatchThatTakesLongerThanADrainEnds has a pool that may be empty, drains of a tenth of a second, and a batch that takes
 // three seconds. Analyzers are told to leave by hand as soon as they hold it, and still it is done.
 func TestABatchThatTakesLongerThanADrainEnds(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--policy", "threshold", "--min-size", "0", "--check-interval", "100ms", "--cooldown", "0",
 		"--drain-timeout", "100ms", "--handler", "sleep", "--sleep-per-record", "300ms")
 	server.accept(t, lines(10, 100)) // fewer than threshold starts an analyzer for
@@ -37,6 +38,7 @@ func TestABatchThatTakesLongerThanADrainEnds(t *testing.T) {
 
 // TestAStoppedProcessDoesNotScaleOnStaleNumbers stops a pool and its autoscaler for as long as it takes to be noticed.
 func TestAStoppedProcessDoesNotScaleOnStaleNumbers(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--check-interval", "500ms", "--handler", "sleep", "--sleep-per-record", "1ms", "--slo", "5s")
 	server.accept(t, lines(500, 100))
 	server.settled(t)

@@ -32,7 +32,7 @@ func dialDeaf(t *testing.T, server *process) net.Conn {
 }
 
 func askForLeases(conn net.Conn, body string) {
-	fmt.Fprintf(conn, "POST /v1/leases HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	fmt.Fprintf(conn, "POST /v1/leases HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
 // fill stores so many batches of a megabyte each.
@@ -123,7 +123,7 @@ func TestBodiesOfAnalyzersThatStopMidwayHoldUpNobody(t *testing.T) {
 	part := `{"reason": "` + strings.Repeat("x", 1<<20)
 	for range 100 {
 		conn := dialDeaf(t, server)
-		go fmt.Fprintf(conn, "POST /v1/leases/%s/nack HTTP/1.1\r\nHost: sluice\r\nContent-Length: 8000000\r\n\r\n%s", l.Token, part)
+		go fmt.Fprintf(conn, "POST /v1/leases/%s/nack HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n%s", l.Token, part)
 	}
 	for range 20 {
 		done(t, server, l.Token, "extend", "")

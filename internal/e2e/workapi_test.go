@@ -42,6 +42,7 @@ func stale(t *testing.T, server *process, token, what string) {
 }
 
 func TestAClientInAnotherLanguageWorksBatchesOff(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--retry-delay", "20ms", "--max-attempts", "2")
 	server.accept(t, `{"body":"a","unknown":{"kept":[1,2.50,"x"]}}`+"\n"+`{"body":"b"}`+"\n"+`{"body":"c"}`+"\n")
 
@@ -97,6 +98,7 @@ func TestAClientInAnotherLanguageWorksBatchesOff(t *testing.T) {
 }
 
 func TestABatchThatIsGivenBackComesAgainInItsTime(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--retry-delay", "10ms", "--max-attempts", "3", "--split-after", "3")
 	server.accept(t, lines(2, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
@@ -134,6 +136,7 @@ func TestABatchThatIsGivenBackComesAgainInItsTime(t *testing.T) {
 }
 
 func TestALateAckIsAConflict(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "200ms", "--retry-delay", "10ms")
 	server.accept(t, lines(5, 60))
 	l := lease(t, server, `{"analyzer": "slow"}`)[0]
@@ -153,6 +156,7 @@ func TestALateAckIsAConflict(t *testing.T) {
 }
 
 func TestALeaseThatIsExtendedDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1s")
 	server.accept(t, lines(5, 60))
 	l := lease(t, server, `{"analyzer": "steady"}`)[0]
@@ -170,6 +174,7 @@ func TestALeaseThatIsExtendedDoesNotEnd(t *testing.T) {
 }
 
 func TestMistakesInTheWorkAPIAreNamed(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	server.accept(t, lines(2, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
@@ -211,6 +216,7 @@ func TestMistakesInTheWorkAPIAreNamed(t *testing.T) {
 }
 
 func TestAnAckWithAnImpossibleDelayIsAMistakeAsInANack(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	server.accept(t, lines(2, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
@@ -223,6 +229,7 @@ func TestAnAckWithAnImpossibleDelayIsAMistakeAsInANack(t *testing.T) {
 }
 
 func TestATokenIsGoodAsAWholeOnly(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	server.accept(t, lines(2, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
@@ -232,6 +239,7 @@ func TestATokenIsGoodAsAWholeOnly(t *testing.T) {
 }
 
 func TestALongPollWaitsForWorkOrComesBackEmpty(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir())
 	begun := time.Now()
 	r := ask(t, "POST", server.url+"/v1/leases", `{"analyzer": "a", "wait_seconds": 0.5}`)
@@ -258,6 +266,7 @@ func TestALongPollWaitsForWorkOrComesBackEmpty(t *testing.T) {
 }
 
 func TestALeaseForSomebodyWhoHungUpIsGivenBack(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1h")
 	var conns []net.Conn
 	for i := range 20 {
@@ -267,7 +276,7 @@ func TestALeaseForSomebodyWhoHungUpIsGivenBack(t *testing.T) {
 		}
 		conns = append(conns, conn)
 		body := fmt.Sprintf(`{"analyzer": "gone-%d", "wait_seconds": 60}`, i)
-		fmt.Fprintf(conn, "POST /v1/leases HTTP/1.1\r\nHost: sluice\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		fmt.Fprintf(conn, "POST /v1/leases HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
 	waiting := func() (n int) {
 		for _, r := range *server.stats(t).Remote {

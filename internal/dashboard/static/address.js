@@ -14,8 +14,13 @@ export function here() {
 export const told = () => !!(history.state && history.state.told);
 
 /** tell writes into the address what a screen shows; what is empty is left out. step makes an entry that Back returns from. keep is kept
- * with the entry, over a reload. */
+ * with the entry, over a reload. Where the address names another screen already, because somebody is on the way there, it stays. */
 export function tell(id, values, step, keep) {
+  if (here().id === id) put(id, values, step, keep);
+}
+
+/** put writes an address, whatever it was. */
+export function put(id, values, step, keep) {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) if (value !== '' && value !== null && value !== undefined) params.set(name, value);
   const query = params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/');

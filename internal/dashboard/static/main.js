@@ -1,7 +1,7 @@
 // The frame of the page: header, screens and the way between them. Each screen is a module that makes itself when it is first
 // looked at: make() returns {root, update, shown, hidden}.
 
-import { here, tell, told } from './address.js';
+import { here, put, told } from './address.js';
 import { call } from './api.js';
 import { h, attr, text, show, icon, toast } from './dom.js';
 import { duration, inUTC, plural, short, switchZone, verdicts, zone } from './format.js';
@@ -68,10 +68,10 @@ async function route() {
 // settle makes the screen show what the address says. A plain link to a screen leaves it as it was.
 function settle() {
   const { id, screen } = current;
-  if (!screen || !screen.address) return;
+  if (!screen || !screen.address || wanted()[0] !== id) return; // the last: another screen is on its way
   const { params } = here();
   if (told() || params.size > 0) screen.address.read(params);
-  tell(id, screen.address.values(), false, history.state && history.state.keep);
+  put(id, screen.address.values(), false, history.state && history.state.keep);
 }
 
 // ---- the header ----
