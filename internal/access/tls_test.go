@@ -83,7 +83,7 @@ func (a *authority) file(dir, name string) string {
 }
 
 // shake lets a client and a server shake hands, and returns what each says and the name of the server's certificate.
-func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, name string) {
+func shake(t *testing.T, server, client *tls.Config) (name string, serverErr, clientErr error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,7 +119,7 @@ func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error
 		_, clientErr = c.Read(make([]byte, 1))
 	}
 	b.Close()
-	return <-done, clientErr, name
+	return name, <-done, clientErr
 }
 
 func TestServerAndClientShakeHands(t *testing.T) {
@@ -149,7 +149,7 @@ func TestServerAndClientShakeHands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		serverErr, clientErr, _ := shake(t, server, client)
+		_, serverErr, clientErr := shake(t, server, client)
 		if good := serverErr == nil && clientErr == nil; good != tt.good {
 			t.Errorf("%s: server %v, client %v, want it good: %v", tt.name, serverErr, clientErr, tt.good)
 		}
@@ -158,7 +158,7 @@ func TestServerAndClientShakeHands(t *testing.T) {
 	client, _ := ClientTLS(ClientFiles{CA: ca}, nil)
 	client.MaxVersion = tls.VersionTLS11
 	client.MinVersion = tls.VersionTLS10
-	if serverErr, _, _ := shake(t, server, client); serverErr == nil {
+	if _, serverErr, _ := shake(t, server, client); serverErr == nil {
 		t.Error("a client of TLS 1.1 was let in")
 	}
 }
@@ -228,7 +228,7 @@ func TestCertificatesAreExchangedWithoutARestart(t *testing.T) {
 		look := func(step string, want string) {
 			t.Helper()
 			time.Sleep(lookEvery)
-			serverErr, clientErr, name := shake(t, server, client)
+			name, serverErr, clientErr := shake(t, server, client)
 			if want != "" && (serverErr != nil || clientErr != nil || name != want) {
 				t.Errorf("%s: server %v, client %v, certificate %q, want %q", step, serverErr, clientErr, name, want)
 			}

@@ -241,7 +241,7 @@ func (r *reader) isoTag(withT bool) {
 	if name == nil || severityOf(host, wordsOnly) != Unknown || bytes.IndexByte(host, '[') >= 0 || host[end-1] == ':' {
 		return
 	}
-	if r.b[after-2] == ']' || withT && (bytes.IndexAny(host, ".-0123456789") >= 0 || string(name) == "kernel") {
+	if r.b[after-2] == ']' || withT && (bytes.ContainsAny(host, ".-0123456789") || string(name) == "kernel") {
 		r.service, r.i = name, after
 	}
 }

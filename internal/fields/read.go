@@ -240,7 +240,7 @@ func isClass(name []byte) bool {
 	case "root", "main", "__main__", "default":
 		return true
 	}
-	if bytes.IndexAny(name, "/$:( ") >= 0 {
+	if bytes.ContainsAny(name, "/$:( ") {
 		return true
 	}
 	at := bytes.LastIndexByte(name, '.')
