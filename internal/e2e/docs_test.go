@@ -22,7 +22,7 @@ import (
 // TestDocumentation runs what the documents show. Each block says in its first line what it is:
 //
 //	console  a session: lines that begin with "$ " are run by bash, and the first line of what is shown below them, numbers
-//	         aside, has to be among what they print. A server stays until the next one; one that is shown with ^C ends there.
+//	         aside, has to be among what they print; of sluice simulate and tune every line, as it stands. A server stays until the next one; one that is shown with ^C ends there.
 //	sh       commands without their output
 //	go       a program, or declarations: they are compiled
 //	python   a program: it is compiled
@@ -311,10 +311,11 @@ func complete(command string) bool {
 }
 
 var (
-	address = regexp.MustCompile(`[A-Za-z0-9.-]*:800([01])\b`)
-	long    = regexp.MustCompile(`--duration [0-9]+(m|[0-9]s)`) // shortened
-	server  = regexp.MustCompile(`^\s*(?:[A-Z_]+=\S+ )*(?:\./)?(?:sluice (run|distributor|analyze)\b|make (run)\b)`)
-	changes = regexp.MustCompile(` -d |--data|-X |\bemit\b|\bdrop\b|\bretry\b|>`)
+	address    = regexp.MustCompile(`[A-Za-z0-9.-]*:800([01])\b`)
+	long       = regexp.MustCompile(`--duration [0-9]+(m|[0-9]s)`) // shortened
+	server     = regexp.MustCompile(`^\s*(?:[A-Z_]+=\S+ )*(?:\./)?(?:sluice (run|distributor|analyze)\b|make (run)\b)`)
+	repeatable = regexp.MustCompile(`^(\./)?sluice (simulate|tune) |^sed `) // prints the same each time, to the last digit
+	changes    = regexp.MustCompile(` -d |--data|-X |\bemit\b|\bdrop\b|\bretry\b|>`)
 )
 
 // here puts the addresses of this test in the place of those of the documents.
@@ -338,6 +339,15 @@ func (r *reader) run(s session) error {
 	for {
 		out, err := r.shell(command, slices.ContainsFunc(s.shown, func(l string) bool { return strings.HasPrefix(l, "^C") }), want)
 		found := strings.Contains(shape(out), want)
+		if found && repeatable.MatchString(command) {
+			for _, line := range s.shown {
+				if line = strings.TrimRight(line, " "); line == "..." {
+					break
+				} else if !slices.Contains(strings.Split(out, "\n"), line) {
+					return fmt.Errorf("%s\nprinted\n%s\nwant the line %q, as it stands", command, tail(out, 6000), line)
+				}
+			}
+		}
 		if found && ((err != nil) == fails || slices.ContainsFunc(s.shown, func(l string) bool { return strings.Contains(l, " problem") })) {
 			return nil
 		}
