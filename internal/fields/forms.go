@@ -43,10 +43,10 @@ func join(all ...[]way) (joined []way) {
 var (
 	fourDigits = ways(FormSlashes, "%Y/%m/%d %T", "%Y/%m/%d - %T", "%Y.%m.%d %T", "%Y/%m/%dT%T")
 	twoDigits  = join(
-		ways(FormCLF, "%d/%b/%Y:%T", "%d/%b/%Y %T"),
+		ways(FormCLF, "%d/%b/%Y:%T", "%d/%b/%Y %T", "%d/%m/%Y:%T"),
 		ways(FormDay, "%e-%b-%Y %T", "%e-%b-%Y::%T", "%e %b %Y %T", "%e %b %Y, %T", "%e.%m.%Y %T", "%e.%m.%Y, %T"),
 		ways(FormDay, "1/2/2006 3:04:05 PM", "1/2/2006, 3:04:05 PM", "1/2/2006 15:04:05", "1/2/2006-15:04:05", "2/1/2006 15:04:05",
-			"1/2/06 15:04:05", "%y/%m/%d %T", "%m-%d-%Y %T", "%d-%m-%Y %T"),
+			"2/1/2006 -- 15:04:05", "1/2/06 15:04:05", "1/2/06, 15:04:05", "%y/%m/%d %T", "%m-%d-%Y %T", "%d-%m-%Y %T"),
 		ways(FormMonth, "%m-%d %T", "%m.%d %T", "%d %b %T"),
 	)
 	sixDigits   = ways(FormDay, "%y%m%d %k:%M:%S", "%y%m%d %H%M%S")
@@ -60,7 +60,10 @@ var (
 		ways(FormC, "%a %b %e %T %Y", "%a %b %e %T %z %Y", "%a %b %e %T %Z %Y"),
 		ways(FormHTTP, "%a, %e %b %Y %T", "%A, %e-%b-%y %T", "%A, %e-%b-%Y %T"),
 	)
-	clock = mustCompile("%T")
+	clock   = mustCompile("%T")
+	kitchen = Pattern{written: HasClock, parts: []part{ // 3:04PM of Go
+		{directive: 'l', loose: true}, {text: ":"}, {directive: 'M'}, {directive: 'p'},
+	}}
 )
 
 // timeAt reads a time with a date, and its zone, that begins at i.
@@ -124,6 +127,9 @@ func (s *Stamp) zoneAfter(b []byte, i int) int {
 			return end
 		}
 		return i
+	}
+	if end, ok := s.readLocation(b, i+1); ok {
+		return end
 	}
 	end := i + 1
 	for end < len(b) && b[end]-'A' <= 'Z'-'A' {

@@ -16,6 +16,7 @@ func FuzzView(f *testing.F) {
 	for _, s := range samples {
 		f.Add([]byte(record(s.line)))
 	}
+	eachSample(func(_, _, _, _, line string) { f.Add([]byte(record(line))) })
 	for _, line := range []string{
 		`{}`, `[]`, `{"a":1}x`, `{"severity":`, `{"s\u0065verity":"INFO"}`, "{\"service\":\"\xff\"}", `{"service":"\ud800"}`, `{"":1}`,
 		`{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}},7]},"resourceLogs":[]}`,

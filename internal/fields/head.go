@@ -14,6 +14,7 @@ type head struct {
 
 	nested []byte // a record within the text: a JSON object, or key=value pairs
 	pairs  bool   // it is the latter
+	tabbed bool   // the pairs are labels and values with a colon, and a tab between them (LTSV)
 }
 
 // Bounds of what is looked at in a line.
@@ -39,13 +40,32 @@ type reader struct {
 func (h *head) read(text []byte) {
 	line, rest, _ := bytes.Cut(text, []byte{'\n'})
 	r := reader{head: h, b: line[:min(len(line), headBytes)], first: true}
+	if labelled(line) {
+		h.nested, h.pairs, h.tabbed = text, true, true
+		return
+	}
 	r.spaces()
 	r.priority()
 	r.tagFirst()
 	r.spaces()
-	for r.tokens < headTokens && r.i < len(r.b) && r.token(text) {
+	if _, end, ok := number(r.b, r.i, 1, 7, false); ok && end < len(r.b) && r.b[end] == ':' { // Zabbix: 2345:20240131:100000.123
+		if s, after, ok := pidFirst.match(r.b, end+1); ok {
+			r.stamp, r.form, r.i = s, FormDay, after
+			r.spaces()
+		}
+	}
+	for r.tokens < headTokens && r.i < len(r.b) {
+		if h.severity != Unknown && h.service == nil {
+			r.programBehind()
+		}
+		if !r.token(text) {
+			break
+		}
 		r.tokens++
 		r.spaces()
+	}
+	if h.form == "" && len(r.b) > 0 && isDigit(r.b[0]) {
+		r.interval()
 	}
 	if h.severity == Unknown {
 		if h.severity = requestSeverity(line); h.severity == Unknown && len(rest) > 0 { // Java's own logging has the level on a second line
@@ -54,6 +74,37 @@ func (h *head) read(text []byte) {
 				h.severity = levelWord(word)
 			}
 		}
+	}
+}
+
+// labelled says whether a line consists of labels and values, as in time:[31/Jan/2024:10:00:00 +0100]<tab>status:200.
+func labelled(line []byte) bool {
+	for range 2 {
+		field, rest, found := bytes.Cut(line, []byte{'\t'})
+		label, value, colon := bytes.Cut(field, []byte{':'})
+		if !found || !colon || len(value) == 0 || value[0] == ' ' || len(label) == 0 || label[0]-'a' > 'z'-'a' || bytes.IndexAny(label, " []()/=\"") >= 0 {
+			return false
+		}
+		line = rest
+	}
+	return true
+}
+
+// interval reads the first of two times since 1970 that follow one another, where a line is a row of numbers and names: the beginning and the
+// end of what it counts, as in the flow logs of AWS.
+func (r *reader) interval() {
+	var before Stamp
+	for word := range bytes.FieldsSeq(r.b) {
+		var s Stamp
+		if end, ok := s.readEpoch(word, 0); ok && end == len(word) && end == len("1700000000") {
+			if past := s.Epoch - before.Epoch; before.Written != 0 && past >= 0 && past <= 3600 {
+				r.stamp, r.form = before, FormEpoch
+				return
+			}
+		} else {
+			s = Stamp{}
+		}
+		before = s
 	}
 }
 
@@ -166,17 +217,22 @@ func (r *reader) token(text []byte) bool {
 	case c == '|' || c == '-' || c == '*' || c == '.' || c == '#' || c == ':' || c == '~' || c == ',' || c == ';' || c == '=' || c == '>' || c == '@':
 		return r.mark()
 	}
+	if r.klog() {
+		return true
+	}
 	if r.form == "" {
-		if r.klog() {
-			return true
-		}
-		isBSD := r.i
+		from := r.i
 		if r.time() {
-			r.first, r.words = true, 0
-			r.afterTime(isBSD)
+			if r.first, r.words = true, 0; r.i+1 < len(r.b) && r.b[r.i] == ',' && r.b[r.i+1] > ' ' {
+				r.columns()
+			}
+			r.afterTime(from)
 			return true
 		}
 		if (r.i == 0 || r.first && r.tokens == 1) && r.bareTime() {
+			if from == 0 && r.form == FormEpoch && r.i < len(r.b) && r.b[r.i] == ' ' { // journalctl -o short-unix
+				r.isoTag(false)
+			}
 			return true
 		}
 	}
@@ -190,6 +246,11 @@ func (r *reader) afterTime(from int) {
 		r.spaces()
 		r.hostAndTag(true)
 		return
+	}
+	if from == len("Wed ") { // journalctl -o short-full
+		if day, end := nameAt(r.b, 0, weekdayNames); day > 0 && end == from-1 {
+			from = 0
+		}
 	}
 	if r.form != FormISO || from != 0 || r.i >= len(r.b) || r.b[r.i] != ' ' {
 		return
@@ -211,6 +272,9 @@ func (r *reader) hostAndTag(host bool) {
 	at := r.i
 	for range 2 {
 		if name, end := tagAt(r.b, at); name != nil {
+			if name[0] == '/' { // some have the path of their program
+				name = name[bytes.LastIndexByte(name, '/')+1:]
+			}
 			r.service, r.i, r.first, r.words = name, end, true, 0
 			return
 		}
@@ -236,6 +300,9 @@ func (r *reader) isoTag(withT bool) {
 	if end <= 0 {
 		return
 	}
+	if r.b[at] == '-' {
+		return
+	}
 	host := r.b[at : at+end]
 	name, after := tagAt(r.b, at+end+1)
 	if name == nil || severityOf(host, wordsOnly) != Unknown || bytes.IndexByte(host, '[') >= 0 || host[end-1] == ':' {
@@ -253,26 +320,51 @@ func (r *reader) tagFirst() {
 		return
 	}
 	name, rest, found := bytes.Cut(r.b[r.i:], []byte{' '})
+	if found && len(rest) > 2 && rest[0] == '[' { // nginx: [emerg] text
+		in, _, closed := bytes.Cut(rest[1:min(len(rest), longestWord)], []byte{']'})
+		if tag, end := tagAt(r.b, r.i); tag != nil && closed && end == r.i+len(name) && severityOf(in, wordsOnly) != Unknown && severityOf(tag, lettersToo) == Unknown {
+			r.service, r.i = tag, end
+			return
+		}
+	}
 	rest = bytes.TrimLeft(rest, " ")
 	if !found || len(rest) < 2 || rest[0] != '|' || rest[1] != ' ' {
+		return
+	}
+	if id, app, found := bytes.Cut(name, []byte{'|'}); found && len(app) > 0 && len(bytes.Trim(id, "0123456789")) == 0 { // pm2: 0|web  | text
+		r.service = app
+		r.i = len(r.b) - len(rest) + 1
+		r.spaces()
 		return
 	}
 	at := len(name)
 	for at > 0 && isDigit(name[at-1]) {
 		at--
 	}
-	if at > 1 && at < len(name) && (name[at-1] == '-' || name[at-1] == '_') && isLetter(name[0]) {
+	if at > 1 && at < len(name) && (name[at-1] == '-' || name[at-1] == '_' || name[at-1] == '.') && isLetter(name[0]) {
 		r.service = name[:at-1]
 		r.i = len(r.b) - len(rest) + 1
 		r.spaces()
 	}
 }
 
+// inTag says whether the name of a program may have a byte.
+func inTag(c byte) bool {
+	switch c {
+	case '-', '_', '.', '/', '@', '+', '\\':
+		return true
+	}
+	return isLetter(c) || isDigit(c)
+}
+
 // tagAt reads "program: " or "program[pid]: " at i. It returns nil, or the name and where the message begins.
 func tagAt(b []byte, i int) (name []byte, end int) {
 	start := i
-	for i < len(b) && i-start <= longTag && (isLetter(b[i]) || isDigit(b[i]) || bytes.IndexByte([]byte("-_./@+\\"), b[i]) >= 0) {
+	for i < len(b) && i-start <= longTag && inTag(b[i]) {
 		i++
+	}
+	if i >= len(b) || b[i] != ':' && b[i] != '[' && b[i] != '(' {
+		return nil, 0
 	}
 	name = b[start:i]
 	if len(bytes.Trim(name, "0123456789.")) == 0 {
@@ -286,6 +378,9 @@ func tagAt(b []byte, i int) (name []byte, end int) {
 	if i < len(b) && b[i] == '[' {
 		closing := bytes.IndexByte(b[i:], ']')
 		if closing < 0 || closing > longTag {
+			return nil, 0
+		}
+		if severityOf(b[i+1:i+closing], wordsOnly) != Unknown { // util.py[WARNING]:
 			return nil, 0
 		}
 		if i += closing + 1; i < len(b) && b[i] == '(' { // Kerberos: krb5kdc[123](info):
@@ -312,7 +407,10 @@ func (r *reader) klog() bool {
 		if !ok {
 			continue
 		}
-		r.stamp, r.form, r.i = s, FormKlog, r.i+end
+		if r.form == "" { // the kubelet's lines have one of syslog in front
+			r.stamp, r.form = s, FormKlog
+		}
+		r.i += end
 		if r.severity == Unknown {
 			r.severity = severityOf(b[:1], lettersToo)
 		}
@@ -325,6 +423,7 @@ var (
 	klogDate  = mustCompile("%m%d %T")
 	klogYear  = mustCompile("%Y%m%d %T")
 	klogShort = mustCompile("%y%m%d %T") // CockroachDB
+	pidFirst  = mustCompile("%Y%m%d:%H%M%S")
 )
 
 // bareTime reads what is taken for a time at the very beginning of a line only: seconds since 1970, or a clock without a date.
@@ -336,20 +435,35 @@ func (r *reader) bareTime() bool {
 	end, ok := s.readEpoch(r.b, r.i)
 	form := FormEpoch
 	if !ok {
-		s, end, ok = clock.match(r.b, r.i)
+		if at := bytes.IndexByte(r.b[r.i:min(r.i+3, len(r.b))], ':'); at < 0 {
+			return false
+		}
+		if s, end, ok = clock.match(r.b, r.i); !ok {
+			s, end, ok = kitchen.match(r.b, r.i)
+		}
 		form = FormClock
 	}
 	if !ok || end < len(r.b) && bytes.IndexByte([]byte(" \t,;:|])"), r.b[end]) < 0 {
 		return false
 	}
+	if form == FormEpoch && end-r.i <= 19 && end < len(r.b) && r.b[end] == ' ' && len(bytes.Trim(r.b[r.i:end], "0123456789")) == 0 {
+		word, _, _ := bytes.Cut(r.b[end+1:], []byte{' '})
+		if len(word) > 0 && word[0] >= 'a' && alphabetic(word) && levelWord(word) == Unknown { // 1700000000000 bytes were read
+			return false
+		}
+	}
 	r.stamp, r.form, r.i, r.first = s, form, end, true
+	if form == FormClock { // foreman: 10:00:00 web.1   | text
+		r.spaces()
+		r.tagFirst()
+	}
 	return true
 }
 
 // brace reads a JSON object, which is a record of its own, or passes over {words in braces}.
 func (r *reader) brace(text []byte) bool {
 	next := bytes.TrimLeft(r.b[r.i+1:], " \t")
-	if len(next) > 0 && (next[0] == '"' || next[0] == '}') {
+	if len(next) > 0 && next[0] == '"' {
 		r.nested = text[r.i:] // r.b begins where text does
 		return false
 	}
@@ -420,7 +534,14 @@ func (r *reader) group() bool {
 			}
 			in = in[2:]
 		}
+		offset := 0
+		if zone, rest, found := bytes.Cut(in, []byte{' '}); found && len(rest) > 0 && isLetter(rest[0]) { // [UTC Jan 31 10:00:00]
+			if hours, known := zoneNames[string(zone)]; known {
+				offset, in = hours*3600, rest
+			}
+		}
 		s, at, form, ok := timeAt(in, 0)
+		s.Offset += offset
 		if !ok && r.tokens == 0 {
 			bare := reader{head: &head{}, b: in}
 			if len(in) > 0 && bare.bareTime() {
@@ -430,7 +551,10 @@ func (r *reader) group() bool {
 		if ok {
 			r.stamp, r.form, r.first, r.words = s, form, true, 0
 			if r.severity == Unknown {
-				r.severity = groupLevel(in[at:])
+				letter, _, _ := bytes.Cut(bytes.TrimSpace(in[at:]), []byte{' '})
+				if r.severity = groupLevel(in[at:]); r.severity == Unknown && len(letter) == 1 && upper(letter) { // [2024-01-31 10:00:00,123 W 12 34]
+					r.severity = severityOf(letter, lettersToo)
+				}
 			}
 		}
 	}
@@ -465,12 +589,7 @@ func groupLevel(in []byte) Severity {
 }
 
 // levelWord is the level that a word in the text names; words that often mean something else name none.
-func levelWord(word []byte) Severity {
-	if s := severityOf(word, wordsOnly); s != Unknown && !vague(bytes.ToLower(word)) {
-		return s
-	}
-	return Unknown
-}
+func levelWord(word []byte) Severity { return severityOf(word, sureWords) }
 
 func upper(word []byte) bool {
 	for _, c := range word {
@@ -495,6 +614,17 @@ func (r *reader) word(text []byte) bool {
 	if isMethod(token) && r.form != "" { // a request: what follows is no head
 		return false
 	}
+	if r.first && r.form != "" && r.service == nil && r.programAhead(token, end) {
+		return true
+	}
+	if r.words == 1 && r.tokens == 1 && isMethod(token) { // Rails: Started GET "/" for 192.0.2.1 at 2024-01-31 10:00:00 +0100
+		if at := bytes.LastIndex(r.b, []byte(" at ")); at > r.i {
+			if s, _, form, ok := timeAt(r.b, at+len(" at ")); ok {
+				r.stamp, r.form = s, form
+			}
+		}
+		return false
+	}
 	if r.severity == Unknown {
 		if r.severity = r.level(token); r.severity != Unknown {
 			if at := bytes.IndexByte(token, '['); at > 0 && r.form == "" { // logrus: INFO[2024-01-31T10:00:00Z]
@@ -506,6 +636,17 @@ func (r *reader) word(text []byte) bool {
 	}
 	if r.first && (string(token) == "PHP" || string(token) == "npm") {
 		r.i = end
+		r.spaces()
+		until := byte(':') // PHP Deprecated: is a level here, and no word of a sentence
+		if token[0] == 'n' {
+			until = ' ' // npm warn
+		}
+		if word, _, found := bytes.Cut(r.b[r.i:], []byte{until}); found && r.severity == Unknown {
+			r.severity = severityOf(word, wordsOnly)
+		}
+		return true
+	}
+	if r.tokens == 0 && r.severity == Unknown && r.ahead(token, end) {
 		return true
 	}
 	if r.i == 0 && r.cells() {
@@ -519,14 +660,178 @@ func (r *reader) word(text []byte) bool {
 	return r.words <= 1
 }
 
+// ahead reads a level that begins a line and has a time right behind it, as in "error [2024-01-31 10:00:00] ...", and what dmesg -x begins
+// lines with: "kern  :err   : ".
+func (r *reader) ahead(token []byte, end int) bool {
+	rest := r.b[end:]
+	for len(rest) > 0 && rest[0] == ' ' {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 || rest[0] != '[' && rest[0] != ':' && !isDigit(rest[0]) {
+		return false
+	}
+	if rest[0] == ':' && isFacility(token) {
+		if word, _, found := bytes.Cut(rest[1:], []byte{':'}); found {
+			if r.severity = severityOf(word, wordsOnly); r.severity != Unknown {
+				if r.i = len(r.b) - len(rest) + 1 + len(word); string(token) == "kern" {
+					r.service = kernel
+				}
+				return true
+			}
+		}
+	}
+	if rest[0] == '[' {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 || !isDigit(rest[0]) {
+		return false
+	}
+	level := levelWord(token)
+	if len(token) == 1 && upper(token) {
+		level = severityOf(token, lettersToo)
+	}
+	if _, _, _, ok := timeAt(rest, 0); !ok || level == Unknown {
+		return false
+	}
+	r.severity, r.i = level, end
+	return true
+}
+
+var kernel = []byte("kernel")
+
+// columns reads a level from a line of comma-separated values that begins with a time: a cell in capitals.
+func (r *reader) columns() {
+	for n := 0; n < headTokens && r.i < len(r.b) && r.b[r.i] == ','; n++ {
+		from := r.i + 1
+		if from < len(r.b) && r.b[from] == '"' {
+			for r.i = from + 1; r.i < len(r.b) && r.b[r.i] != '"'; r.i++ {
+			}
+			r.i = min(r.i+1, len(r.b))
+			from++
+		} else if next := bytes.IndexByte(r.b[from:], ','); next >= 0 {
+			r.i = from + next
+		} else {
+			r.i = len(r.b)
+		}
+		if cell := bytes.TrimSuffix(r.b[from:r.i], []byte{'"'}); len(cell) > 1 && r.severity == Unknown && upper(cell) {
+			if r.severity = levelWord(cell); string(cell) == "LOG" { // PostgreSQL
+				r.severity = Info
+			}
+		}
+	}
+}
+
+// programAhead reads a program that stands between the time and the level:
+//
+//	unbound[900:0] info: text
+//	fail2ban.actions   [900]: NOTICE  text     the name in front of the first point
+//	- billing - ERROR - text                   Python; names with a point are of modules
+func (r *reader) programAhead(token []byte, end int) bool {
+	if token[0]-'a' > 'z'-'a' {
+		return false
+	}
+	rest := r.b[end:]
+	name, pid, _ := bytes.Cut(token, []byte{'['})
+	if len(pid) == 0 {
+		padded := bytes.TrimLeft(rest, " ")
+		if len(padded) > 0 && padded[0] == '[' {
+			name, _, _ = bytes.Cut(name, []byte{'.'})
+			pid, rest, _ = bytes.Cut(padded[1:], []byte{' '})
+			pid = bytes.TrimSuffix(pid, []byte{':'})
+		} else if after, ok := bytes.CutPrefix(rest, []byte(" - ")); ok && bytes.HasSuffix(r.b[:r.i], []byte("- ")) && bytes.IndexByte(name, '.') < 0 {
+			if word, _, found := bytes.Cut(after[:min(len(after), longestWord)], []byte{' '}); !found || !upper(word) || levelWord(word) == Unknown {
+				return false
+			}
+			pid, rest = []byte("0]"), after
+		}
+	}
+	if len(name) == 0 || isClass(name) || len(pid) < 2 || pid[len(pid)-1] != ']' || len(bytes.Trim(pid, "0123456789:]")) > 0 {
+		return false
+	}
+	rest = bytes.TrimLeft(rest, " ")
+	word, _, _ := bytes.Cut(rest[:min(len(rest), longestWord)], []byte{' '})
+	if core := bytes.TrimSuffix(word, []byte{':'}); levelWord(core) == Unknown || !upper(core) && len(core) == len(word) {
+		return false
+	}
+	r.service, r.i = name, end
+	if at := bytes.Index(r.b[end:], rest); len(rest) > 0 && at > 0 {
+		r.i = end + at
+	}
+	return true
+}
+
+// programBehind reads the name of a program that some forms set right behind the level:
+//
+//	ERROR -- billing: text                      Ruby
+//	INFO 2345 --- [orders] [           main]    Spring Boot: the name of a thread has 15 bytes
+//	WARN [orders,5f3a2b1c,5f3a2b1c] 2345 ---    Spring Cloud: application, trace, span
+//	INFO (billing/2345): text                   pino-pretty
+func (r *reader) programBehind() {
+	rest := r.b[r.i:]
+	var name []byte
+	switch {
+	case bytes.HasPrefix(rest, []byte("-- ")):
+		name, _ = tagAt(rest, len("-- "))
+	case bytes.HasPrefix(rest, []byte("--- [")):
+		app, after, _ := bytes.Cut(rest[len("--- ["):], []byte{']'})
+		if len(after) > 17 && after[0] == ' ' && after[1] == '[' && after[17] == ']' {
+			name = bytes.TrimSpace(app)
+		}
+	case rest[0] == '[':
+		in, _, _ := bytes.Cut(rest[1:], []byte{']'})
+		app, ids, found := bytes.Cut(in, []byte{','})
+		if found && bytes.IndexByte(ids, ',') >= 0 && len(bytes.Trim(ids, ",-0123456789abcdef")) == 0 {
+			name = app
+		}
+	case rest[0] == '(':
+		in, after, _ := bytes.Cut(rest[1:], []byte{')'})
+		app, pid, found := bytes.Cut(in, []byte{'/'})
+		if found && len(pid) > 0 && len(bytes.Trim(pid, "0123456789")) == 0 && bytes.HasPrefix(after, []byte{':'}) {
+			name = app
+		}
+	}
+	if len(name) > 0 && !isClass(name) {
+		r.service = name
+	}
+}
+
+// levelBehindPairs is the level that stands behind the key=value pairs of a head: pid=2345 tid=ox7 INFO: text.
+func levelBehindPairs(text []byte) Severity {
+	line, _, _ := bytes.Cut(text[:min(len(text), headBytes)], []byte{'\n'})
+	for n := 0; n < headTokens && len(line) > 0; n++ {
+		token, rest, _ := bytes.Cut(line, []byte{' '})
+		if pairAt(token) {
+			if at := bytes.IndexByte(token, '"'); at > 0 {
+				rest = line[closingQuote(line, at):]
+			}
+			line = bytes.TrimLeft(rest, " ")
+			continue
+		}
+		if token[0] == '[' {
+			in, _, found := bytes.Cut(line[1:min(len(line), longestWord)], []byte{']'})
+			if found {
+				return severityOf(in, wordsOnly)
+			}
+		}
+		if word := bytes.TrimRight(token, ":"); upper(word) {
+			if string(word) == "LOG" {
+				return Info
+			}
+			return levelWord(word)
+		}
+		break
+	}
+	return Unknown
+}
+
 // level is the level that a token names where it stands.
 func (r *reader) level(token []byte) Severity {
 	core := bytes.TrimRight(token, ":,;])>!")
 	if len(core) == 0 {
 		return Unknown
 	}
-	colon := len(core) < len(token) && token[len(core)] == ':'
-	if at := bytes.LastIndexByte(core, ':'); at > 0 && colon && upper(core[at+1:]) { // u@db:[123]:ERROR: in PostgreSQL on AWS
+	colon := token[len(token)-1] == ':' || r.words == 0 && r.form != "" && bytes.HasPrefix(r.b[r.i+len(token):], []byte(" : ")) // also in error[E0425]:
+	if at := bytes.LastIndexByte(core, ':'); at > 0 && colon && upper(core[at+1:]) {                                            // u@db:[123]:ERROR: in PostgreSQL on AWS
 		if string(core[at+1:]) == "LOG" {
 			return Info
 		}
@@ -534,7 +839,15 @@ func (r *reader) level(token []byte) Severity {
 			return s
 		}
 	}
+	if name, in, found := bytes.Cut(token, []byte{'['}); found && len(name) > 0 && r.words == 0 && bytes.HasSuffix(in, []byte("]:")) { // util.py[WARNING]:
+		if in, _, found = bytes.Cut(in, []byte{']'}); found && upper(in) && levelWord(in) != Unknown {
+			return levelWord(in)
+		}
+	}
 	if at := bytes.IndexAny(core, ":[/("); at > 0 { // WARNING:root:text, ERROR[123], E/Tag, ERROR][x
+		if name, _, found := bytes.Cut(core[at+1:], []byte{':'}); (found || colon) && core[at] == ':' && r.i == 0 && upper(core[:at]) && levelWord(core[:at]) != Unknown && len(name) > 0 && !isClass(name) {
+			r.service = name // of Python's logger
+		}
 		if at == 1 && core[at] == '/' && r.first && r.tokens <= 1 && upper(core[:1]) {
 			return severityOf(core[:1], lettersToo)
 		}
@@ -543,11 +856,14 @@ func (r *reader) level(token []byte) Severity {
 	}
 	if upper(core) {
 		switch {
-		case len(core) == 1: // I, [2024-... in Ruby; a letter behind the time in MongoDB and Android
-			if comma := len(token) == 2 && token[1] == ','; comma && r.tokens == 0 || len(token) == 1 && r.form != "" && r.words == 0 {
-				return severityOf(core, lettersToo)
-			}
-		case colon && string(core) == "LOG" && r.form != "": // PostgreSQL
+		case len(core) == 1 && r.tokens == 0 && string(token[1:]) == ",", // I, [2024-... in Ruby
+			len(core) == 1 && r.form != "" && r.words == 0 && (len(token) == 1 && !(core[0] == 'A' && r.column(token)) || string(token[1:]) == "!"): // behind the time in MongoDB, Android, Telegraf
+			return severityOf(core, lettersToo)
+		case len(core) == 1 && len(token) == 1 && r.form != "" && r.column(token) && bytes.IndexByte([]byte("DIWEF"), core[0]) >= 0: // WebSphere
+			return severityOf(core, lettersToo)
+		case len(core) == 2 && core[0] == 'D' && isDigit(core[1]) && r.first && r.form != "": // D2 in MongoDB
+			return Debug
+		case string(core) == "LOG" && r.form != "" && (colon || r.first): // PostgreSQL, Nest
 			return Info
 		case r.first || r.form != "" || r.words == 0 && r.tokens > 0:
 			return levelWord(core)
@@ -573,7 +889,7 @@ func (r *reader) level(token []byte) Severity {
 		}
 		return levelWord(core)
 	}
-	if r.first && r.form != "" && r.apart(core) {
+	if r.form != "" && (r.first && r.apart(core) || r.words == 0 && r.column(token)) {
 		if s := severityOf(core, fullWords); s != Unknown {
 			return s
 		}
@@ -605,6 +921,11 @@ func (r *reader) apart(word []byte) bool {
 		len(before) > 0 && (before[len(before)-1] == ',' || before[len(before)-1] == ':')
 }
 
+// column says whether a word is set apart on the left by several spaces, and on the right at least by one, as in a table.
+func (r *reader) column(word []byte) bool {
+	return bytes.HasSuffix(r.b[:r.i], []byte("  ")) && bytes.HasPrefix(r.b[r.i+len(word):], []byte{' '})
+}
+
 // cells reads the first three columns of the Windows event viewer, when it exports them: level, date and time, source.
 func (r *reader) cells() bool {
 	at := bytes.IndexAny(r.b, ",\t")
@@ -634,7 +955,7 @@ func alphabetic(token []byte) bool {
 // pairAt says whether a token begins with a key and an equals sign.
 func pairAt(token []byte) bool {
 	at := bytes.IndexByte(token, '=')
-	if at <= 0 || at > 40 || !isLetter(token[0]) && token[0] != '_' && token[0] != '@' {
+	if at <= 0 || at > 40 || at+1 < len(token) && token[at+1] == '=' || !isLetter(token[0]) && token[0] != '_' && token[0] != '@' {
 		return false
 	}
 	for _, c := range token[:at] {

@@ -21,26 +21,27 @@ var (
 		"instant.epochSecond", "time.timestamp", "timeMillis", "timestamp_ms", "epoch_millis", "epoch", "unix_time", "dt",
 		"TimeCreated", "TimeCreated.SystemTime", "SystemTime", "UtcTime", "timereported", "timegenerated",
 		"time_iso8601", "time_local", "msec", "start_time", "StartUTC", "StartLocal", "log_time", "log_timestamp", "log_date",
-		"created", "event.created", "CreationTime", "created_at", "published", "requestReceivedTimestamp", "lastTimestamp",
-		"EdgeStartTimestamp", "receiveTimestamp", "observedTimeUnixNano", "observed_timestamp",
+		"created", "event.created", "CreationTime", "created_at", "published", "requestReceivedTimestamp", "requestTime", "requestTimeEpoch", "lastTimestamp",
+		"EdgeStartTimestamp", "attributes.timestamp", "event.timestamp", "receiveTimestamp", "observedTimeUnixNano", "observed_timestamp",
 	}
 	severityNames = []string{
 		"severity_number", "severity", "severity_text", "level", "loglevel", "log.level", "lvl", "level_name", "level.name", "@l", "@level",
-		"severity_label", "log.severity", "log_severity", "error_severity", "LevelDisplayName", "sev", "attributes.severity", "attributes.level", "body.severity", "body.level",
+		"severity_label", "log.severity", "log_severity", "error_severity", "LevelDisplayName", "sev", "attributes.severity", "attributes.level", "body.severity", "body.level", "event.level",
 		"log.syslog.severity.name", "syslogseverity-text", "syslog.severity.name", "syslog.severity_label",
-		"PRIORITY", "priority", "prio", "syslogseverity", "syslog_severity_code", "syslog.severity", "syslog.severity.code", "log.syslog.severity.code", "pri",
-		"levelno", "level.no", "level_value", "severityLevel", "messageType", "label", "s", "at", "status", "type",
+		"PRIORITY", "priority", "label", "prio", "syslogseverity", "syslog_severity_code", "syslog.severity", "syslog.severity.code", "log.syslog.severity.code", "pri",
+		"levelno", "level.no", "level_value", "severityLevel", "messageType", "s", "at", "status", "attributes.status", "type",
 	}
 	serviceNames = []string{
-		"resource.service.name", "resource.service", "attributes.service.name", "attributes.service", "service.name", "service", "service_name",
+		"resource.service.name", "resource.service", "attributes.service.name", "attributes.service", "service.name", "service", "service_name", "event.service",
 		"dd.service", "serviceContext.service",
 		"resource.labels.service_name", "resource.labels.configuration_name", "resource.labels.function_name", "resource.labels.module_id",
 		"resource.labels.container_name",
 		"kubernetes.labels.app.kubernetes.io/name", "kubernetes.labels.app_kubernetes_io/name", "kubernetes.labels.app", "kubernetes.labels.k8s-app",
+		"kubernetes.pod_labels.app.kubernetes.io/name", "kubernetes.pod_labels.app",
 		"labels.app.kubernetes.io/name", "labels.service", "labels.app", "labels.k8s-pod/app",
 		"kubernetes.container_name", "kubernetes.container.name", "resource.k8s.container.name", "resource.k8s.deployment.name",
 		"attributes.k8s.container.name",
-		"app", "app.name", "app_name", "application", "application.name", "application_name", "component",
+		"cloud_RoleName", "AppRoleName", "labels.ai.cloud.role", "app", "app.name", "app_name", "application", "application.name", "application_name", "component",
 		"container_name", "container.name", "attrs.tag",
 		"SYSLOG_IDENTIFIER", "syslog.identifier", "syslog.appname", "log.syslog.appname", "programname", "program", "ident", "syslogtag",
 		"_SYSTEMD_UNIT", "systemd.unit", "_SYSTEMD_USER_UNIT", "_COMM", "process.name",
@@ -50,20 +51,20 @@ var (
 	textNames = []string{
 		"body.stringValue", "body", "message", "msg", "@m", "RenderedMessage", "@message", "@mt", "MessageTemplate", "log",
 		"textPayload", "eventMessage", "short_message", "full_message", "text", "event", "body.message", "body.msg",
-		"event.original", "log.original", "output", "note", "line", "error.message",
+		"event.message", "event.msg", "attributes.message", "event.original", "log.original", "output", "note", "line", "error.message",
 	}
 	statusNames = []string{ // "status" is among the severities
 		"status_code", "http.response.status_code", "http.status_code", "response_code", "DownstreamStatus", "OriginStatus",
-		"httpRequest.status", "res.statusCode", "response.status", "response.status_code", "response", "http_status", "http_status_code", "sc-status", "EdgeResponseStatus",
+		"httpRequest.status", "res.statusCode", "response.status", "response.status_code", "response", "response_status", "http_status", "http_status_code", "sc-status", "EdgeResponseStatus",
 		"attributes.http.response.status_code", "attributes.http.status_code",
 	}
 	// requestNames say that a record is about an HTTP request.
 	requestNames = []string{
 		"method", "request_method", "http.request.method", "http.method", "http_method", "httpRequest.requestMethod", "req.method",
-		"request.method", "cs-method", "ClientRequestMethod", "verb", "request", "request_uri", "request_path", "request.uri", "url", "uri", "path", "url.path",
+		"request.method", "cs-method", "ClientRequestMethod", "verb", "request", "req", "request_uri", "request_path", "request.uri", "url", "uri", "path", "url.path",
 		"url.original", "attributes.http.request.method", "attributes.http.method", "attributes.url.path",
 	}
-	otherNames = []string{"timestamp.nanos", "timestampNanos", "instant.nanoOfSecond", "EventID", "attributes.sluice.emitter", "attributes.sluice.seq"}
+	otherNames = []string{"timestamp.nanos", "timestampNanos", "instant.nanoOfSecond", "EventID", "reqId", "srcIP", "dstIP", "id.orig_h", "id.resp_h", "attributes.sluice.emitter", "attributes.sluice.seq"}
 )
 
 // containers are the objects that are looked into, and the names under which their members are known: none for those that only wrap a
@@ -75,10 +76,10 @@ var containers = map[string]string{
 	"body": "body", "event": "event", "system": "", "log": "log", "log.syslog": "log.syslog", "log.syslog.severity": "log.syslog.severity",
 	"syslog": "syslog", "syslog.severity": "syslog.severity", "journald": "", "systemd": "systemd",
 	"service": "service", "servicecontext": "servicecontext", "dd": "dd", "app": "app", "application": "application",
-	"kubernetes": "kubernetes", "kubernetes.labels": "kubernetes.labels", "kubernetes.container": "kubernetes.container",
+	"kubernetes": "kubernetes", "kubernetes.labels": "kubernetes.labels", "kubernetes.podlabels": "kubernetes.podlabels", "protopayload": "", "logevents": "", "records": "", "kubernetes.container": "kubernetes.container",
 	"labels": "labels", "tags": "labels", "container": "container", "attrs": "attrs", "process": "process", "provider": "provider",
 	"level": "level", "time": "time", "timestamp": "timestamp", "instant": "instant", "t": "t", "ts": "ts", "date": "date",
-	"timecreated": "timecreated", "error": "error", "url": "url",
+	"timecreated": "timecreated", "timecreated.#attributes": "timecreated", "provider.#attributes": "provider", "error": "error", "url": "url",
 	"httprequest": "httprequest", "http": "http", "http.response": "http.response", "http.request": "http.request",
 	"attributes.http": "attributes.http", "req": "req", "res": "res", "request": "request", "response": "response",
 }

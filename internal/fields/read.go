@@ -20,11 +20,22 @@ var (
 	slotStatus        = slotNamed("status")
 	slotType          = slotNamed("type")
 	slotLabel         = slotNamed("label")
+	slotPrio          = slotNamed("prio")
+	slotRequestID     = slotNamed("reqid")
+	slotAttrStatus    = slotNamed("attributes.status")
 	slotAt            = slotNamed("at")
 	slotEventID       = slotNamed("eventid")
 	slotProvider      = slotNamed("providername")
 	slotProviderName  = slotNamed("provider.name")
 	slotName          = slotNamed("name")
+	slotProcessName   = slotNamed("process.name")
+	slotLevelName     = slotNamed("leveldisplayname")
+	slotTimeCreated   = slotNamed("timecreated")
+	slotService       = slotNamed("service")
+	slotSourceIP      = slotNamed("srcip")
+	slotTargetIP      = slotNamed("dstip")
+	slotOrigin        = slotNamed("id.origh")
+	slotResponder     = slotNamed("id.resph")
 	slotUnit          = slotNamed("systemdunit")
 	slotUserUnit      = slotNamed("systemduserunit")
 	slotTarget        = slotNamed("target")
@@ -76,7 +87,7 @@ func (v *View) derive() {
 		v.nested = &View{depth: v.depth + 1}
 	}
 	if v.head.pairs {
-		v.nested.scanPairs(v.head.nested)
+		v.nested.scanPairs(v.head.nested, v.head.tabbed)
 		v.inner = true
 		return
 	}
@@ -127,6 +138,11 @@ func (v *View) severity() (found Severity, at slot) {
 		if s := v.nested.Severity(); s != Unknown {
 			return s, noSlot
 		}
+		if v.head.pairs && !v.head.tabbed {
+			if s := levelBehindPairs(v.head.nested); s != Unknown {
+				return s, noSlot
+			}
+		}
 	}
 	return v.requestSeverity(), noSlot
 }
@@ -139,19 +155,25 @@ func (v *View) severityIn(s slot) Severity {
 	}
 	if !isDigit(text[0]) && text[0] != '<' {
 		switch s {
-		case slotStatus, slotType, slotLabel, slotAt:
+		case slotLabel:
+			if v.is(slotPrio) { // MySQL: System is a level there
+				return severityOf(text, wordsOnly)
+			}
+			return severityOf(text, fullWords)
+		case slotStatus, slotType, slotAt, slotAttrStatus:
 			return severityOf(text, fullWords)
 		case slotMongoLevel:
 			if !v.is(slotMongoTime) {
 				return Unknown
 			}
+			text = text[:1] // D2 is one of five steps
 		}
 		return severityOf(bytes.Trim(text, "[]<>"), lettersToo)
 	}
 	text = bytes.Trim(text, "<>")
 	by, ok := scales[s]
 	switch {
-	case s == slotStatus, s == slotType, s == slotLabel, s == slotAt, s == slotMongoLevel:
+	case s == slotStatus, s == slotType, s == slotLabel, s == slotAt, s == slotAttrStatus, s == slotMongoLevel:
 		return Unknown
 	case s == slotWordPriority && !v.isString(s): // of a task, mostly
 		return Unknown
@@ -160,6 +182,8 @@ func (v *View) severityIn(s slot) Severity {
 		by = windowsScale
 	case s == slotSeverity && len(text) == 3:
 		by = gcpScale
+	case len(text) == 1 && v.is(slotRequestID) && text[0] < '5':
+		by = nextcloudScale
 	}
 	return severityNumber(text, by)
 }
@@ -212,6 +236,12 @@ func (v *View) serviceIn(s slot) []byte {
 	name := bytes.TrimSpace(v.scalar(s))
 	switch {
 	case len(name) == 0:
+	case isDuration(name): // service=18ms of a router
+		return nil
+	case s == slotService && (v.is(slotSourceIP) && v.is(slotTargetIP) || v.is(slotOrigin) && v.is(slotResponder)): // of a connection: its protocol
+		return nil
+	case s == slotProvider && !v.is(slotEventID) && !v.is(slotLevelName) && !v.is(slotTimeCreated): // of anything but an event of Windows
+		return nil
 	case s == slotUnit, s == slotUserUnit:
 		name = bytes.TrimSuffix(name, []byte(".service"))
 	case s == slotContainerName:
@@ -225,7 +255,7 @@ func (v *View) serviceIn(s slot) []byte {
 			name = tag
 		}
 	}
-	if s >= slotName || s == slotComponent {
+	if s >= slotName || s == slotComponent || s == slotProcessName {
 		if isClass(name) {
 			return nil
 		}
@@ -233,11 +263,21 @@ func (v *View) serviceIn(s slot) []byte {
 	return name
 }
 
+// isDuration says whether a value is a number, maybe with the unit of a duration.
+func isDuration(value []byte) bool {
+	unit := bytes.TrimLeft(value, "0123456789.")
+	switch string(unit) {
+	case "", "s", "ms", "us", "µs", "ns", "m", "h":
+		return len(unit) < len(value)
+	}
+	return false
+}
+
 // isClass says whether the name of a logger is that of a class, a file or a function, or the one that every program has: these name a
 // part of a program.
 func isClass(name []byte) bool {
 	switch string(name) {
-	case "root", "main", "__main__", "default":
+	case "root", "main", "__main__", "default", "MainProcess":
 		return true
 	}
 	if bytes.ContainsAny(name, "/$:( ") {
@@ -322,6 +362,9 @@ func (v *View) stampIn(s slot) (found Stamp, ok bool) {
 // stampOf reads a value that is a time: one of the forms of dates, or a number since 1970.
 func stampOf(text []byte) (s Stamp, ok bool) {
 	text = bytes.Trim(text, " []")
+	if millis, ok := bytes.CutPrefix(text, []byte("/Date(")); ok { // PowerShell and old .NET
+		text = bytes.TrimSuffix(millis, []byte(")/"))
+	}
 	if len(text) == 0 {
 		return s, false
 	}
@@ -354,7 +397,7 @@ func (v *View) FindTime(line []byte) (s Stamp, form string, ok bool) {
 	v.derived = true
 	v.head.read(plain(line))
 	if v.head.form == "" && v.head.pairs {
-		v.scanPairs(v.head.nested)
+		v.scanPairs(v.head.nested, v.head.tabbed)
 		v.derived = true
 		return v.Stamp()
 	}

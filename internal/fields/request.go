@@ -28,6 +28,7 @@ func isMethod(word []byte) bool {
 //	GET<tab>host<tab>/<tab>200             CloudFront
 //	| 200 | 1.2ms | ::1 | GET              Gin
 //	GET / 200 12.3 ms                      Morgan
+//	Completed 404 Not Found in 12ms        Rails
 //	200 200 34 366 "GET http://x/ HTTP/1.1" load balancers of AWS
 func requestSeverity(line []byte) Severity {
 	line = line[:min(len(line), requestBytes)]
@@ -43,12 +44,15 @@ func requestSeverity(line []byte) Severity {
 		}
 	}
 	var before [4][]byte // the last words
+	var between []byte   // a status between bars
 	words, method := 0, -1
 	for word := range bytes.FieldsSeq(line) {
 		if words > 64 {
 			break
 		}
 		switch {
+		case between != nil && isMethod(word): // Gin and Fiber
+			return statusSeverity(atoi(between))
 		case isMethod(bytes.TrimLeft(word, `"`)):
 			if method = words; word[0] == '"' {
 				return Unknown // its status was looked for above
@@ -65,14 +69,17 @@ func requestSeverity(line []byte) Severity {
 			if last := before[(words-1)%4]; bytes.Count(last, []byte{'/'}) == 4 && bytes.Trim(last, "0123456789/+-") == nil { // HAProxy
 				return statusSeverity(atoi(word))
 			}
-			if bar := before[(words-1)%4]; string(bar) == "|" && bytes.HasPrefix(line, []byte("[GIN]")) {
-				return statusSeverity(atoi(word))
+			if last := before[(words-1)%4]; string(last) == "|" {
+				between = word
 			}
 		}
 		before[words%4] = word
 		words++
 	}
-	if method >= 0 && method <= 6 {
+	if method < 0 { // Rails
+		return completed(line)
+	}
+	if method <= 6 {
 		return trailingStatus(line)
 	}
 	return Unknown
@@ -86,6 +93,9 @@ func aroundProtocol(line []byte, i int) Severity {
 	rest := line[i:]
 	if len(rest) > 0 && (rest[0] == '"' || rest[0] == ')') {
 		rest = rest[1:]
+	}
+	if from, ok := bytes.CutPrefix(rest, []byte(" from ")); ok { // chi: "GET / HTTP/1.1" from 192.0.2.1:80 - 200 12B
+		_, rest, _ = bytes.Cut(from[:min(len(from), 80)], []byte(" - "))
 	}
 	for word := range bytes.FieldsSeq(rest[:min(len(rest), 40)]) {
 		if word = bytes.TrimRight(word, `),;"`); isStatus(word) {
@@ -102,6 +112,20 @@ func aroundProtocol(line []byte, i int) Severity {
 		return statusSeverity(atoi(before[n-4]))
 	}
 	return Unknown
+}
+
+// completed reads the status of an answer that took its time: Completed 404 Not Found in 12ms.
+func completed(line []byte) Severity {
+	word, rest, _ := bytes.Cut(line[:min(len(line), headBytes)], []byte{' '})
+	status, rest, _ := bytes.Cut(rest, []byte{' '})
+	if !isStatus(status) || !alphabetic(word) || len(rest) == 0 || rest[0]-'A' > 'Z'-'A' {
+		return Unknown
+	}
+	_, took, _ := bytes.Cut(rest, []byte(" in "))
+	if took, _, _ = bytes.Cut(took, []byte{' '}); !bytes.HasSuffix(took, []byte("ms")) || !isDuration(took) {
+		return Unknown
+	}
+	return statusSeverity(atoi(status))
 }
 
 // trailingStatus reads the first of the numbers that end a line, where there are three at least.

@@ -43,6 +43,7 @@ type strictness int
 const (
 	lettersToo strictness = iota // the value of a field for severities: one letter will do
 	wordsOnly                    // abbreviations of three letters or more
+	sureWords                    // those that seldom mean something else: a word in a text
 	fullWords                    // the value of a field that may hold something else
 )
 
@@ -65,7 +66,7 @@ func severityOf(word []byte, strict strictness) Severity {
 	w := lower[:len(word)]
 	w = bytes.TrimPrefix(w, []byte("severity_number_")) // the names in OTLP
 	if s := severityWord(w); s != Unknown {
-		if strict == fullWords && len(w) < 4 || strict == fullWords && vague(w) {
+		if strict == fullWords && len(w) < 4 || strict >= sureWords && vague(w) {
 			return Unknown
 		}
 		return s
@@ -82,8 +83,11 @@ func severityStep(w []byte) Severity {
 	for at > 0 && isDigit(w[at-1]) {
 		at--
 	}
-	step, err := strconv.Atoi(string(w[at:]))
-	if err != nil || at == 0 || step > 100 {
+	if at == 0 || at == len(w) || len(w)-at > 3 {
+		return Unknown
+	}
+	step := atoi(w[at:])
+	if step > 100 {
 		return Unknown
 	}
 	sign := w[at-1]
@@ -140,13 +144,14 @@ func vague(w []byte) bool {
 type scale int
 
 const (
-	anyScale     scale = iota // told by the number's size, see severityNumber
-	otelScale                 // 1 to 24
-	syslogScale               // 0 (emergency) to 7 (debug); greater ones have the facility in them
-	pythonScale               // 10 to 50
-	windowsScale              // 1 (critical) to 5 (verbose)
-	azureScale                // 0 (verbose) to 4 (critical)
-	gcpScale                  // hundreds: 200 is info, 500 error, 800 emergency
+	anyScale       scale = iota // told by the number's size, see severityNumber
+	otelScale                   // 1 to 24
+	syslogScale                 // 0 (emergency) to 7 (debug); greater ones have the facility in them
+	pythonScale                 // 10 to 50
+	windowsScale                // 1 (critical) to 5 (verbose)
+	azureScale                  // 0 (verbose) to 4 (critical)
+	nextcloudScale              // 0 (debug) to 4 (fatal), beside reqId
+	gcpScale                    // hundreds: 200 is info, 500 error, 800 emergency
 )
 
 var syslogSeverities = [8]Severity{Fatal, Fatal, Fatal, Error, Warn, Notice, Info, Debug}
@@ -176,6 +181,8 @@ func severityNumber(text []byte, by scale) Severity {
 		return pick(n, 1, Fatal, Error, Warn, Info, Trace)
 	case azureScale:
 		return pick(n+1, 1, Trace, Info, Warn, Error, Fatal)
+	case nextcloudScale:
+		return pick(n+1, 1, Debug, Info, Warn, Error, Fatal)
 	case gcpScale:
 		return pick(n, 100, Debug, Info, Notice, Warn, Error, Fatal, Fatal, Fatal)
 	default:

@@ -2,8 +2,11 @@ package fields
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+	_ "time/tzdata" // the same answers where the machine has no zones
 )
 
 // Stamp is a time as a text writes it. What is not written is zero, and Written says what is.
@@ -147,6 +150,9 @@ func (s *Stamp) read(x part, line []byte, i int) (end int, ok bool) {
 // readEpoch reads a number of 9 to 19 digits, maybe with a fraction: seconds since 1970, or thousandths, millionths or billionths
 // of them. The number of digits tells them apart for dates between 1973 and 5138.
 func (s *Stamp) readEpoch(line []byte, i int) (int, bool) {
+	if end, ok := s.readCompact(line, i); ok {
+		return end, true
+	}
 	value, end, ok := number(line, i, 9, 19, false)
 	if !ok || end < len(line) && isDigit(line[end]) || value < 100_000_000 {
 		return 0, false
@@ -168,8 +174,47 @@ func (s *Stamp) readEpoch(line []byte, i int) (int, bool) {
 	return after, true
 }
 
-// fraction reads a fraction of a second at i, after a point or a comma, in nanoseconds. Without one it ends at i.
+// readCompact reads 20060102150405, maybe with thousandths: as a number since 1970 it would be centuries ahead.
+func (s *Stamp) readCompact(line []byte, i int) (end int, ok bool) {
+	digits := 0
+	for i+digits < len(line) && isDigit(line[i+digits]) {
+		digits++
+	}
+	if digits != len("20060102150405") && digits != len("20060102150405000") || string(line[i:i+2]) != "19" && string(line[i:i+2]) != "20" {
+		return 0, false
+	}
+	compact := Stamp{Written: HasYear | HasDate | HasClock}
+	at := i
+	for _, x := range []struct {
+		to     *int
+		digits int
+	}{{&compact.Year, 4}, {&compact.Month, 2}, {&compact.Day, 2}, {&compact.Hour, 2}, {&compact.Minute, 2}, {&compact.Second, 2}} {
+		*x.to, at, _ = number(line, at, x.digits, x.digits, false)
+	}
+	if !compact.valid() {
+		return 0, false
+	}
+	if digits > len("20060102150405") {
+		millis, _, _ := number(line, at, 3, 3, false)
+		compact.Nano = millis * 1_000_000
+	} else {
+		compact.Nano, _ = fraction(line, at)
+	}
+	*s = compact
+	end = i + digits
+	if _, after := fraction(line, end); digits == len("20060102150405") {
+		end = after
+	}
+	return s.zoneAfter(line, end), true
+}
+
+// fraction reads a fraction of a second at i, after a point or a comma, in nanoseconds, or thousandths after a colon. Without one it ends at i.
 func fraction(line []byte, i int) (nano, end int) {
+	if i+3 < len(line) && line[i] == ':' { // WebSphere
+		if n, end, ok := number(line, i+1, 3, 3, false); ok && (end == len(line) || !isDigit(line[end]) && line[end] != ':') {
+			return n * 1_000_000, end
+		}
+	}
 	if i+1 >= len(line) || line[i] != '.' && line[i] != ',' || !isDigit(line[i+1]) {
 		return 0, i
 	}
@@ -227,6 +272,50 @@ func (s *Stamp) readZone(line []byte, i int) (int, bool) {
 var zoneNames = map[string]int{
 	"UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9, "KST": 9,
 	"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
+}
+
+// areas are what the names of zones of the IANA begin with.
+var areas = [...]string{"Europe/", "America/", "Asia/", "Africa/", "Australia/", "Pacific/", "Atlantic/", "Indian/", "Antarctica/", "Arctic/", "Etc/"}
+
+// locations are the zones of the IANA that were named; nil where there is none of the name. They are some 600, and as many wrong ones are kept.
+var locations struct {
+	sync.Mutex
+	known map[string]*time.Location
+}
+
+const mostLocations = 1200
+
+// location is the zone of the IANA with a name, nil where there is none.
+func location(name []byte) *time.Location {
+	locations.Lock()
+	defer locations.Unlock()
+	if l, ok := locations.known[string(name)]; ok {
+		return l
+	}
+	l, err := time.LoadLocation(string(name))
+	if err != nil {
+		l = nil
+	}
+	if locations.known == nil || len(locations.known) >= mostLocations {
+		locations.known = map[string]*time.Location{}
+	}
+	locations.known[string(name)] = l
+	return l
+}
+
+// readLocation reads the name of a zone of the IANA, as PHP writes it behind a time: Europe/Berlin. How far east it is depends on the time.
+func (s *Stamp) readLocation(line []byte, i int) (end int, ok bool) {
+	if s.Written&(HasYear|HasDate) != HasYear|HasDate || s.Month == 0 || !slices.ContainsFunc(areas[:], func(area string) bool { return bytes.HasPrefix(line[i:], []byte(area)) }) {
+		return i, false
+	}
+	for end = i; end < len(line) && end-i < 40 && (isLetter(line[end]) || isDigit(line[end]) || bytes.IndexByte([]byte("/_-+"), line[end]) >= 0); end++ {
+	}
+	zone := location(line[i:end])
+	if zone == nil {
+		return i, false
+	}
+	_, s.Offset = time.Date(s.Year, time.Month(s.Month), s.Day, s.Hour, s.Minute, s.Second, 0, zone).Zone()
+	return end, true
 }
 
 // readZoneName reads the name of a zone. An unknown one is read too, and taken as UTC.
