@@ -239,7 +239,7 @@ func sloMissed(l *Live) Reason {
 	return found(StateOK, "", "%s", lateIn(l, "hour", w))
 }
 
-// whyNotMore says where the reason is that there were not more analyzers. A distributor decides about none.
+// whyNotMore names the command that gives the reason why there were not more analyzers. A distributor has no autoscaler of its own.
 func whyNotMore(l *Live) string {
 	switch {
 	case l.Autoscaler != nil:
