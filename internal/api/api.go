@@ -366,6 +366,8 @@ func (s *Server) getIndex(w http.ResponseWriter, r *http.Request) {
   GET  /v1/flow         where records go, how fast
   POST /v1/leases       work for analyzers in other processes; then
        /v1/leases/{token}/  extend, ack, nack
+  POST /v1/pools        a pool in another process tells about itself
+       /v1/analyzers/{id}/  POST drain, kill
        /v1/autoscaler/  POST pause, resume, force; GET and PUT settings; POST preview
   GET  /metrics         for Prometheus
   GET  /healthz         is the process alive

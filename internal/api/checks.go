@@ -234,9 +234,25 @@ func sloMissed(l *Live) Reason {
 	case w == nil || *w.Late == 0:
 		return Reason{}
 	case *w.BudgetUsed > 1:
-		return found(StateWarning, "read why there were not more analyzers: sluice decisions --diagnose", "%s", lateIn(l, "hour", w))
+		return found(StateWarning, whyNotMore(l), "%s", lateIn(l, "hour", w))
 	}
 	return found(StateOK, "", "%s", lateIn(l, "hour", w))
+}
+
+// whyNotMore names the command that gives the reason why there were not more analyzers. A distributor has no autoscaler of its own.
+func whyNotMore(l *Live) string {
+	switch {
+	case l.Autoscaler != nil:
+		return "read why there were not more analyzers: sluice decisions --diagnose"
+	case len(l.Pools) == 0:
+		return "start more analyzers: sluice analyze"
+	}
+	for _, p := range l.Pools {
+		if p.URL != "" {
+			return "read why a pool had not more analyzers: sluice decisions --diagnose --server " + p.URL
+		}
+	}
+	return "read why a pool had not more analyzers: sluice decisions --diagnose --server with the address of the pool"
 }
 
 // errorBudget is a note of a day or a week in which more was late than the target allows.

@@ -160,6 +160,32 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestAdviceForWhatTheProcessHas: a distributor has no decisions to read.
+func TestAdviceForWhatTheProcessHas(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Live)
+		want   string
+	}{
+		{"an autoscaler", func(*Live) {}, "sluice decisions --diagnose"},
+		{"none, and no pools", distributorOnly, "start more analyzers: sluice analyze"},
+		{"none, and a pool", func(l *Live) {
+			distributorOnly(l)
+			l.Pools = []Pool{{}, {URL: "http://10.0.0.7:8001/"}}
+		}, "--diagnose --server http://10.0.0.7:8001/"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := healthy()
+			waits(&l, 12, 988, 0)
+			c.change(&l)
+			l.Judge()
+			if r := l.Verdict.Reasons[0]; r.Check != "slo_missed" || !strings.HasSuffix(r.Do, c.want) {
+				t.Errorf("%+v, want the advice %q", r, c.want)
+			}
+		})
+	}
+}
+
 // TestEveryCheckHasAName: names are labels of metrics.
 func TestEveryCheckHasAName(t *testing.T) {
 	seen := map[string]bool{}

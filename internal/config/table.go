@@ -80,7 +80,7 @@ var commonSettings = []setting{
 
 	{"distributor", Client, "address of the distributor to talk to",
 		func(c *Config) field { return server(&c.Distributor) }},
-	{"server", Ask, "address of the process to ask: run, distributor or analyze; unless given it is distributor, or follows from listen",
+	{"server", Ask, "address of the process to ask: run, distributor or analyze; unless set, that of distributor, else that of listen on this machine",
 		func(c *Config) field { return server(&c.Server) }},
 	{"tls-ca", Client, "PEM file of certificates that have to have signed that of a distributor at https; empty is those of the system",
 		func(c *Config) field { return file(&c.TLSCA) }},

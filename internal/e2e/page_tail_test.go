@@ -212,7 +212,7 @@ func TestUnitsAreThoseOfTheCommandLine(t *testing.T) {
 	for x := 0.00013; x < 1e12; x *= 1.37 {
 		values = append(values, x, float64(int64(x)))
 	}
-	values = append(values, 0, 59.7, 60, 90, 3599.7, 3600, 172_799, 172_800, 1023, 1023.6, 1024, 1<<20-1, 1<<20, 999.6, 99.96)
+	values = append(values, 0, 59.7, 60, 90, 3599.7, 3600, 172_799, 172_800, 1023, 1023.6, 1024, 1<<20-1, 1<<20, 999.6, 99.96, 1, 0.0016, 0.175, 0.9990001, 0.9995)
 	given, err := json.Marshal(values)
 	if err != nil {
 		t.Fatal(err)
@@ -220,10 +220,13 @@ func TestUnitsAreThoseOfTheCommandLine(t *testing.T) {
 	written := eval[map[string][]string](b, fmt.Sprintf(`(async () => {
 		const f = await import('./ui/format.js');
 		const values = %s;
-		return Object.fromEntries(['short', 'rate', 'bytes', 'duration', 'count'].map(name => [name, values.map(v => f[name](v))]));
+		return Object.fromEntries(['short', 'rate', 'bytes', 'duration', 'count', 'percent'].map(name => [name, values.map(v => f[name](v))]));
 	})()`, given))
 	for i, x := range values {
 		want := map[string]string{"short": words.Short(x), "rate": words.Rate(x), "bytes": words.Bytes(x)}
+		if x <= 1e6 {
+			want["percent"] = words.Percent(x)
+		}
 		if x < 1e9 {
 			want["duration"] = words.Seconds(x)
 		}

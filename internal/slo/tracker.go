@@ -80,8 +80,8 @@ func (t *tally) add(o tally) {
 
 // New makes a tracker that keeps no file. Target is the share of the records that must be in time, more than 0 and less than 1.
 func New(target float64, now time.Time) *Tracker {
-	// Rounded, so that what is allowed is not a little less than that: 1-0.9999 is less than 0.0001.
-	t := &Tracker{target: target, budget: math.Round((1-target)*1e9) / 1e9, since: now}
+	// Rounded, so that what is allowed is not a little less than that: 1-0.9999 is less than 0.0001, and 99.9/100 is more than 0.999.
+	t := &Tracker{target: math.Round(target*1e9) / 1e9, budget: math.Round((1-target)*1e9) / 1e9, since: now}
 	for i, w := range windows {
 		t.slots[i] = make([]slot, w.slots())
 	}

@@ -230,3 +230,12 @@ func BenchmarkReport(b *testing.B) {
 		k.Report(end.Add(time.Duration(i) * time.Millisecond)) // a thousand a second
 	}
 }
+
+// TestTheTargetIsShownAsItWasSet: 99.9 percent as a share is 0.999, not 0.9990000000000001.
+func TestTheTargetIsShownAsItWasSet(t *testing.T) {
+	for percent, want := range map[float64]Report{99.9: {Target: 0.999, Budget: 0.001}, 99.99: {Target: 0.9999, Budget: 0.0001}, 95: {Target: 0.95, Budget: 0.05}} {
+		if r := New(percent/100, time.Time{}).Report(time.Time{}); r.Target != want.Target || r.Budget != want.Budget {
+			t.Errorf("%v %%: target %v and budget %v, want %v and %v", percent, r.Target, r.Budget, want.Target, want.Budget)
+		}
+	}
+}

@@ -121,6 +121,9 @@ func readTerm(text string) (t term, after string, err error) {
 		err = t.levelTerm(typed, op, v)
 	case op != "":
 		err = t.numberTerm(typed, name, op, v)
+	case isName(name, "body", "message", "msg", "text") && v.expr == nil && !v.quoted && strings.Contains(v.text, "*"):
+		is := v.matcher()
+		t.match = func(seen *view, _ func() map[string]any) bool { return is(seen.text) }
 	case isName(name, "body", "message", "msg", "text"):
 		t.textTerm(v)
 	case isName(name, "service"):

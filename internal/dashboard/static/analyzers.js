@@ -50,10 +50,11 @@ export function make() {
       h('th', { scope: 'col', class: 'num' }, 'Busy'), h('th', { scope: 'col', class: 'num' }, 'Share'), h('th', { scope: 'col' }, 'Policy'), h('th', { scope: 'col' }, 'Last decision'))), poolsBody)));
 
   const farBody = h('tbody');
-  const far = h('section', { class: 'card', 'aria-label': 'Analyzers elsewhere' }, h('h2', null, 'Analyzers elsewhere', h('small', { class: 'faint' }, 'who asked for work over HTTP lately')),
-    h('div', { class: 'scroll' }, h('table', null, h('caption', { class: 'sr' }, 'Analyzers in other processes'), h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Analyzer'), h('th', { scope: 'col', class: 'num' }, 'Last seen'),
+  const far = h('section', { class: 'card', 'aria-label': 'Analyzers elsewhere' }, h('h2', null, 'Analyzers elsewhere', h('small', { class: 'faint' }, 'that asked for work over HTTP in the last two minutes')),
+    h('div', { class: 'scroll' }, h('table', null, h('caption', { class: 'sr' }, 'Analyzers in other processes'), h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Analyzer'), h('th', { scope: 'col', class: 'num' }, 'Last asked'),
       h('th', { scope: 'col', class: 'num' }, 'Batches leased'), h('th', { scope: 'col', class: 'num' }, 'Records leased'))), farBody)));
   const root = h('div', { class: 'analyzers' }, h('h1', { class: 'sr' }, 'Analyzers'), here, pools, far);
+  for (const part of [here, pools, far]) show(part, false); // until it is known which of them there are
 
   async function act(verb, id) {
     if (verb === 'kill') {
@@ -135,7 +136,7 @@ export function make() {
     const others = st.pools || [];
     show(pools, others.length > 0);
     // The address of a pool comes from the pool: nothing but a page is followed.
-    keyed(poolsBody, others, (p) => `${p.name} ${p.instance}`, (p) => h('tr', null, h('th', { scope: 'row', class: 'id' }, /^https?:\/\//.test(p.url || '') ? h('a', { href: p.url, rel: 'noreferrer' }, visible(p.name)) : visible(p.name)),
+    keyed(poolsBody, others, (p) => `${p.name} ${p.instance}`, (p) => h('tr', null, h('th', { scope: 'row', class: 'name' }, /^https?:\/\//.test(p.url || '') ? h('a', { href: p.url, rel: 'noreferrer' }, visible(p.name)) : visible(p.name)),
       h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td'), h('td')), (tr, p) => {
       const d = p.last_decision;
       text(tr.children[1], `${count(p.size)} of ${count(p.min_size)}..${count(p.max_size)}`);
@@ -144,8 +145,8 @@ export function make() {
       text(tr.children[4], `${visible(p.policy)}${p.fixed ? ', held' : ''}`);
       text(tr.children[5], d ? `${clock(d.time)} ${d.size === d.new_size ? '' : `${d.size} → ${d.new_size}: `}${visible(d.reason)}` : none);
     });
-    keyed(farBody, elsewhere.slice(0, 500), (r) => r.id, (r) => h('tr', null, h('th', { scope: 'row', class: 'id' }, visible(r.id)), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' })), (tr, r) => {
-      text(tr.children[1], `${duration(r.last_seen_seconds)} ago`);
+    keyed(farBody, elsewhere.slice(0, 500), (r) => r.id, (r) => h('tr', null, h('th', { scope: 'row', class: 'name' }, visible(r.id)), h('td', { class: 'num' }), h('td', { class: 'num' }), h('td', { class: 'num' })), (tr, r) => {
+      text(tr.children[1], r.waiting ? 'waits for work' : `${duration(r.last_seen_seconds)} ago`);
       text(tr.children[2], count(r.leased_batches));
       text(tr.children[3], count(r.leased_records));
     });

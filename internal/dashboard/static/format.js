@@ -66,12 +66,13 @@ export function duration(v) {
   return minutes < 48 * 60 ? pair(minutes, 60, 'h', 'm') : pair(Math.round(v / 3600), 24, 'd', 'h');
 }
 
-/** percent writes a share from 0 to 1. */
+/** percent writes a share from 0 to 1 with three digits, as the command line does. Only none is 0 %, and only all is 100 %. */
 export function percent(v) {
   if (!known(v)) return none;
-  const p = v * 100;
-  if (p === 0 || p >= 9.95) return `${Math.round(p)} %`;
-  return p < 0.01 ? '< 0.01 %' : `${three(p)} %`;
+  const p = 100 * v;
+  if (p > 0 && p < 0.0001) return 'less than 0.0001 %';
+  if (p > 99.9 && p < 100) return 'more than 99.9 %';
+  return `${p < 99.95 ? Number(p.toPrecision(3)) + 0 : count(p)} %`;
 }
 
 /** seconds reads a time, RFC 3339 or Unix seconds, as Unix seconds. */

@@ -37,7 +37,11 @@ export function make() {
   const gaugeBox = h('div', { class: 'gauge', role: 'meter', 'aria-label': 'Oldest wait', 'aria-valuemin': '0' }, gauge);
   const gaugeName = h('p', { class: 'gaugename' }, h('span'), h('span'));
   const [waiting, inHand, pushed] = ['Waiting', 'In hand', 'Pushed back'].map(fact);
-  const spans = [['1h', 'Late, 1 h'], ['24h', 'Late, 24 h'], ['7d', 'Late, 7 d']].map(([name, label]) => ({ name, ...fact(label) }));
+  const spans = [['1h', 'Late, 1 h'], ['24h', 'Late, 24 h'], ['7d', 'Late, 7 d']].map(([name, label]) => {
+    const f = { name, ...fact(label), records: h('span'), share: h('span') };
+    f.value.append(f.records, ' ', f.share);
+    return f;
+  });
   const waits = fact('Wait p50, p99');
   const keeping = card('Is it keeping up?', pace, gaugeName, gaugeBox, h('dl', { class: 'facts kept' }, [...spans, waits].flatMap((f) => f.nodes)),
     h('dl', { class: 'facts' }, [waiting, inHand, pushed].flatMap((f) => f.nodes)));
@@ -46,8 +50,10 @@ export function make() {
   const dots = h('div', { class: 'dots', 'aria-hidden': 'true' });
   const why = h('p', { class: 'because' });
   const [bounds, changes] = ['Bounds', 'Changes'].map(fact);
-  const analyzers = card('How many analyzers, and why?', dots, why, h('dl', { class: 'facts' }, [bounds, changes].flatMap((f) => f.nodes)),
+  const own = h('div', { class: 'foot' }, h('dl', { class: 'facts' }, [bounds, changes].flatMap((f) => f.nodes)),
     h('a', { class: 'more', href: '#/autoscaler' }, 'Why not more, why not fewer'));
+  const theirs = h('a', { class: 'more foot', href: '#/analyzers' }, 'Which ones, and why');
+  const analyzers = card('How many analyzers, and why?', dots, why, own, theirs);
 
   // What is in the logs?
   const bar = h('div', { class: 'stack', 'aria-hidden': 'true' });
@@ -56,6 +62,7 @@ export function make() {
   const logs = card('What is in my logs?', bar, h('div', { class: 'splitbox' }, severities), h('h3', null, 'Most records from'), services);
 
   const [inNow, outNow, waitNow, sizeNow] = [0, 0, 0, 0].map(() => h('b'));
+  const [inText, waitText, sizeText] = [['in ', inNow], ['wait ', waitNow], ['analyzers ', sizeNow]].map((parts) => h('span', null, parts));
   const flowChart = new Chart('Records in and out over time', { grow: 37 });
   const backChart = new Chart('Oldest wait, depth and pool size over time', { grow: 37 });
   const ranged = rangeOf('overview', 3600);
@@ -79,9 +86,9 @@ export function make() {
     h('div', { class: 'cards' }, health.root, keeping.root, analyzers.root, logs.root),
     h('div', { class: 'cards two' },
       h('section', { class: 'card', 'aria-label': 'Throughput' },
-        h('h2', null, 'Throughput', h('span', { class: 'now' }, 'in ', inNow, ' out ', outNow)), flowChart.root),
+        h('h2', null, 'Throughput', h('span', { class: 'now' }, inText, ' out ', outNow)), flowChart.root),
       h('section', { class: 'card', 'aria-label': 'Backlog and pool' },
-        h('h2', null, 'Backlog and pool', h('span', { class: 'now' }, 'wait ', waitNow, ' analyzers ', sizeNow), range.root), backChart.root)),
+        h('h2', null, 'Backlog and pool', h('span', { class: 'now' }, waitText, ' ', sizeText), range.root), backChart.root)),
     h('div', { class: 'cards two' }, account, latestCard));
 
   // ---- what the stream does not bring ----
@@ -137,7 +144,7 @@ export function make() {
       attr(li, 'data-level', l);
       text(li.children[1], l === 'other' ? 'no level' : l);
       text(li.children[2], short(sums[l]));
-      text(li.children[3], percent(sums[l] / all >= 0.01 ? Math.round((100 * sums[l]) / all) / 100 : sums[l] / all));
+      text(li.children[3], percent(sums[l] / all));
     });
     const top = totals ? Object.entries(totals.service).sort((a, b) => b[1].records - a[1].records).slice(0, 4) : [];
     const most = top.length ? top[0][1].records : 1;
@@ -198,8 +205,9 @@ export function make() {
     const windows = (w && w.windows) || [];
     for (const s of spans) {
       const v = windows.find((x) => x.window === s.name);
-      text(s.value, !v || (v.late_records === null && v.done_records > 0) ? 'unknown' : v.late_records === null ? 'none done'
-        : `${count(v.late_records)} of ${count(v.judged_records)} · ${percent(v.late_share)}`);
+      const measured = v && v.late_records !== null;
+      text(s.records, measured ? `${count(v.late_records)} of ${count(v.judged_records)}` : v && v.done_records === 0 ? 'none done' : 'unknown');
+      text(s.share, measured ? percent(v.late_share) : '');
       attr(s.value, 'data-state', v && v.budget_used > 1 ? 'warning' : null);
       attr(s.value, 'title', v && v.budget_used !== null ? `${percent(v.budget_used)} of the error budget (${percent(w.budget)}) is used` : null);
     }
@@ -209,11 +217,20 @@ export function make() {
 
   function paintPool(st) {
     const [pool, scaler] = [st.pool, st.autoscaler];
+    show(dots, pool);
+    show(own, pool);
+    show(theirs, !pool);
     if (!pool) {
-      const far = st.remote_analyzers_count || 0;
-      text(analyzers.answer, plural(far, 'analyzer'));
-      const others = (st.pools || []).length;
-      text(why, far || others ? `They run in ${others ? plural(others, 'other pool') : 'other processes'} and lease their work over HTTP.` : 'None has asked for work lately. Start some with: sluice analyze');
+      const pools = st.pools || [];
+      const asked = `${plural(st.remote_analyzers_count || 0, 'analyzer')} asked for work in the last two minutes.`;
+      if (pools.length) {
+        const [size, busy] = ['size', 'busy'].map((key) => pools.reduce((sum, p) => sum + p[key], 0));
+        text(analyzers.answer, `${count(size)} running, ${count(busy)} busy`);
+        text(why, `In ${plural(pools.length, 'pool')} of other processes, each with decisions of its own. ${asked}`);
+      } else {
+        text(analyzers.answer, plural(st.remote_analyzers_count || 0, 'analyzer'));
+        text(why, st.remote_analyzers_count ? asked : 'None has asked for work in the last two minutes. Start some with: sluice analyze');
+      }
       return;
     }
     const stuck = pool.stuck || 0;
@@ -240,12 +257,16 @@ export function make() {
     const from = to - store.range;
     const r = st.rates || {};
     const pair = (records, size) => `${rate(records)}${size === undefined ? '' : ` · ${bytes(size)}/s`}`;
+    // What others send and analyze is not known here, which is not zero.
+    show(inText, st.ingest);
     text(inNow, pair(r.in_records_per_second, r.in_bytes_per_second));
-    text(outNow, pair(r.out_records_per_second, r.out_bytes_per_second));
+    text(outNow, pair(r.out_records_per_second, st.pool ? r.out_bytes_per_second : undefined));
     text(waitNow, duration(st.oldest_wait_seconds));
+    show(sizeText, st.pool);
     text(sizeNow, st.pool ? count(st.pool.size) : none);
+    show(waitText, st.oldest_wait_seconds !== undefined);
     flowChart.update({ from, to, gap: gap(), panels: [{ height: 13.4, small: 9, least: 1, format: short, tell: rate,
-      lines: [{ name: 'records in', cls: 'c-in', points: pick(all, 'in'), fill: true }, { name: 'records out', cls: 'c-out', points: pick(all, 'out') }] }] });
+      lines: [st.ingest ? { name: 'records in', cls: 'c-in', points: pick(all, 'in'), fill: true } : null, { name: 'records out', cls: 'c-out', points: pick(all, 'out') }].filter(Boolean) }] });
     const limit = deadline();
     const waits = { title: 'oldest wait', height: 6.6, small: 4.5, least: 1, kind: 'time', format: duration, lines: [{ name: 'oldest wait', cls: 'c-wait', points: pick(all, 'wait'), fill: true }],
       limits: limit ? [{ v: limit, name: `SLO ${duration(limit)}`, cls: 'deadline' }] : [] };
@@ -271,7 +292,8 @@ export function make() {
       const st = store.stats;
       root.classList.toggle('waiting', !st);
       if (!st) return;
-    range.update(store.range, 3600);
+      range.update(store.range, 3600);
+      show(logs.root, st.role !== 'analyze'); // counted where the queue is
       paintHealth(st);
       paintPace(st);
       paintPool(st);
