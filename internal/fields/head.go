@@ -448,7 +448,7 @@ func (r *reader) bareTime() bool {
 	}
 	if form == FormEpoch && end-r.i <= 19 && end < len(r.b) && r.b[end] == ' ' && len(bytes.Trim(r.b[r.i:end], "0123456789")) == 0 {
 		word, _, _ := bytes.Cut(r.b[end+1:], []byte{' '})
-		if len(word) > 0 && word[0] >= 'a' && alphabetic(word) && levelWord(word) == Unknown { // 1700000000000 bytes were read
+		if counted[string(word)] { // 1700000000000 bytes were read
 			return false
 		}
 	}
@@ -964,4 +964,10 @@ func pairAt(token []byte) bool {
 		}
 	}
 	return true
+}
+
+// counted are words behind a number that is no time.
+var counted = map[string]bool{
+	"bytes": true, "records": true, "rows": true, "lines": true, "items": true, "events": true, "messages": true, "requests": true,
+	"files": true, "keys": true, "ms": true, "us": true, "ns": true, "seconds": true,
 }

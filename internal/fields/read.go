@@ -287,8 +287,8 @@ func isClass(name []byte) bool {
 	return at >= 0 && at+1 < len(name) && name[at+1]-'A' <= 'Z'-'A'
 }
 
-// Time is when what the record reports happened; false where the record does not say. Now tells what a time leaves out: the year that is
-// nearest to it.
+// Time is when what the record reports happened; false where the record does not say. Now tells what a time leaves out: the year, or
+// the day.
 func (v *View) Time(now time.Time) (time.Time, bool) {
 	s, _, at, ok := v.stamp()
 	v.used[usedTime] = at

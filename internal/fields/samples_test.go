@@ -8,7 +8,7 @@ import (
 	"github.com/sluicehq/sluice/internal/fields"
 )
 
-// now is when the samples are read. Times without a year are near to it.
+// now is when the samples are read. Times without a year are before it.
 var now = time.Date(2024, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // samples are records and lines of other programs, in their documented formats. A line that is no JSON object is the body of a record, as it is
@@ -203,7 +203,7 @@ var samples = []struct {
 	{"Spark", `17/06/09 20:10:40 INFO executor.CoarseGrainedExecutorBackend: Registered signal handlers for [TERM, HUP, INT]`, "2017-06-09T20:10:40Z", fields.Info, "", ""},
 	{"Windows, servicing", `2016-09-28 04:30:30, Info                  CBS    Loaded Servicing Stack v6.1.7601.23505`, "2016-09-28T04:30:30Z", fields.Info, "", ""},
 	{"Windows, exported events", "Error,1/1/2024 10:00:00 AM,Application Error,1000,(100),x", "2024-01-01T10:00:00Z", fields.Error, "Application Error", ""},
-	{"macOS", `Jul  1 09:00:55 calvisitor-10-105-160-95 com.apple.cts[258]: com.apple.suggestions: Finished`, "2024-07-01T09:00:55Z", 0, "com.apple.cts", ""},
+	{"macOS", `Jul  1 09:00:55 calvisitor-10-105-160-95 com.apple.cts[258]: com.apple.suggestions: Finished`, "2023-07-01T09:00:55Z", 0, "com.apple.cts", ""},
 	{"macOS, launchd", `Jan  1 10:00:00 mac com.apple.xpc.launchd[1] (com.apple.quicklook[123]): Service exited`, "2024-01-01T10:00:00Z", 0, "com.apple.xpc.launchd", ""},
 	{"PAM", `Jan 01 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname= uid=0`, "2024-01-01T15:16:01Z", 0, "sshd", ""},
 	{"OpenStack", `nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi_compute.wsgi.server [req-1 - - -] 10.11.10.1 "GET /v2/x HTTP/1.1" status: 200`, "2017-05-16T00:00:00.008Z", fields.Info, "", ""},

@@ -34,8 +34,14 @@ const (
 // oldest is the first year that is taken for one: before it lie the zero times of programs that have none.
 const oldest = 1900
 
-// Time is the time that a stamp stands for. A time without a zone is taken as UTC. Without a year, or without a date, it is the one
-// nearest to now.
+// Logs are of the past. A time without a year may be ahead of now by mostAhead all the same, for clocks and zones that differ.
+const (
+	mostAhead = 24 * time.Hour
+	leapGap   = 9 // years in which a 29 February was, with one to spare; 1896 to 1904 is not asked for
+)
+
+// Time is the time that a stamp stands for. A time without a zone is taken as UTC. Without a year it is the last one that is not ahead of
+// now, but for a day; without a date, it is on the day nearest to now.
 func (s Stamp) Time(now time.Time) (t time.Time, ok bool) {
 	switch {
 	case s.Written == HasEpoch:
@@ -44,15 +50,15 @@ func (s Stamp) Time(now time.Time) (t time.Time, ok bool) {
 		t := s.in(s.Year)
 		return t, t.Year() >= oldest
 	case s.Written&HasDate != 0:
-		for year := now.UTC().Year() - 1; year <= now.UTC().Year()+1; year++ {
+		for year := now.UTC().Year() + 1; year >= now.UTC().Year()-leapGap; year-- {
 			if s.Month == 2 && s.Day == 29 && !isLeap(year) {
 				continue
 			}
-			if candidate := s.in(year); !ok || candidate.Sub(now).Abs() < t.Sub(now).Abs() {
-				t, ok = candidate, true
+			if t := s.in(year); t.Sub(now) <= mostAhead {
+				return t, true
 			}
 		}
-		return t, ok
+		return time.Time{}, false
 	case s.Written&HasClock != 0:
 		today := now.UTC()
 		s.Month, s.Day = int(today.Month()), today.Day()
