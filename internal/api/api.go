@@ -77,6 +77,7 @@ type Server struct {
 	pools   pools
 	feed    *feed
 	work    *budget // memory of bodies and answers of the work API
+	reading reading
 
 	deadShowing sync.Mutex // guards the next two
 	deadWatched bool       // new dead letters are shown to those who look
@@ -88,7 +89,7 @@ type Server struct {
 
 // New makes a server for some rooms. The function ready says why the process as a whole is not ready, or nil.
 func New(r Rooms, ready func() error) *Server {
-	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, work: newBudget(workMemory), stop: make(chan struct{})}
+	s := &Server{Rooms: r, mux: http.NewServeMux(), ready: ready, leasing: registry{seen: map[string]*leaser{}}, work: newBudget(workMemory), reading: newReading(), stop: make(chan struct{})}
 	s.feed = newFeed(s)
 	s.routes()
 	return s
@@ -111,6 +112,7 @@ func (s *Server) routes() {
 		s.mux.HandleFunc(pattern, scoped(pattern, h))
 		s.routed = append(s.routed, pattern)
 	}
+	quick, long, search := s.reading.quick, s.reading.long, s.reading.search
 	q, pool, scaler := s.Queue != nil, s.Pool != nil, s.Scaler != nil
 	s.ingest = scoped("POST "+recordsPath, s.unlessStopped(s.postRecords))
 	handle("POST "+recordsPath, s.Distributor != nil, s.ingest)
@@ -119,40 +121,40 @@ func (s *Server) routes() {
 	handle("POST /v1/leases/{token}/ack", q, s.postAck)
 	handle("POST /v1/leases/{token}/nack", q, s.postNack)
 	handle("POST /v1/pools", q, s.postPool)
-	handle("GET /v1/dead", q, s.getDead)
+	handle("GET /v1/dead", q, s.gated(long, s.getDead))
 	handle("DELETE /v1/dead", q, s.steering(s.deleteAllDead))
 	handle("POST /v1/dead/retry", q, s.steering(s.retryAllDead))
-	handle("GET /v1/dead/{id}", q, s.getDeadLetter)
+	handle("GET /v1/dead/{id}", q, s.gated(long, s.getDeadLetter))
 	handle("DELETE /v1/dead/{id}", q, s.steering(s.bare(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.DropDead(ctx, id) }))))
 	handle("POST /v1/dead/{id}/retry", q, s.steering(s.bare(s.oneDead(func(ctx context.Context, id uint64) error { return s.Queue.RetryDead(ctx, id) }))))
-	handle("GET /v1/dead/groups", q, s.getDeadGroups)
+	handle("GET /v1/dead/groups", q, s.gated(search, s.getDeadGroups))
 	handle("GET /v1/dead/export", q, s.getDeadExport)
 	handle("GET /v1/tail", s.Tap != nil, s.getTail)
-	handle("GET /v1/tail/recent", s.Tap != nil, s.getTailRecent)
-	handle("GET /v1/flow", true, s.getFlow)
+	handle("GET /v1/tail/recent", s.Tap != nil, s.gated(search, s.getTailRecent))
+	handle("GET /v1/flow", true, s.gated(quick, s.getFlow))
 	handle("POST /v1/analyzers/{id}/drain", pool, s.steering(s.bare(s.dismiss(false))))
 	handle("POST /v1/analyzers/{id}/kill", pool, s.steering(s.bare(s.dismiss(true))))
-	handle("GET /v1/results", s.Results != nil, s.getResults)
+	handle("GET /v1/results", s.Results != nil, s.gated(long, s.getResults))
 	handle("POST /v1/results", s.Results != nil, s.postResult)
-	handle("GET /v1/decisions", scaler, s.getDecisions)
-	handle("GET /v1/league", scaler, s.getLeague)
+	handle("GET /v1/decisions", scaler, s.gated(long, s.getDecisions))
+	handle("GET /v1/league", scaler, s.gated(long, s.getLeague))
 	handle("POST /v1/autoscaler/pause", scaler && pool, s.steering(s.bare(s.postPause)))
 	handle("POST /v1/autoscaler/resume", scaler && pool, s.steering(s.bare(s.postResume)))
 	handle("POST /v1/autoscaler/force", scaler && pool, s.steering(s.postForce))
-	handle("GET /v1/autoscaler/settings", s.Tuner != nil, s.getSettings)
+	handle("GET /v1/autoscaler/settings", s.Tuner != nil, s.gated(quick, s.getSettings))
 	handle("PUT /v1/autoscaler/settings", s.Tuner != nil, s.steering(s.putSettings))
 	handle("POST /v1/autoscaler/preview", s.Tuner != nil, s.postPreview)
-	handle("GET /v1/explain", scaler, s.getExplain)
-	handle("GET /v1/stats", true, s.getStats)
-	handle("GET /v1/series", true, s.getSeries)
+	handle("GET /v1/explain", scaler, s.gated(quick, s.getExplain))
+	handle("GET /v1/stats", true, s.gated(quick, s.getStats))
+	handle("GET /v1/series", true, s.gated(long, s.getSeries))
 	handle("GET /v1/events", true, s.getEvents)
-	handle("GET /v1/ui", true, s.getUI)
+	handle("GET /v1/ui", true, s.gated(quick, s.getUI))
 	if s.Page != nil {
 		handle("GET /ui/", true, s.Page.ServeHTTP)
 	}
 	handle("GET /healthz", true, s.getHealth)
 	handle("GET /readyz", true, s.getReady)
-	handle("GET /metrics", true, s.metrics().ServeHTTP)
+	handle("GET /metrics", true, s.gated(quick, s.metrics().ServeHTTP))
 	handle("GET /{$}", true, s.getIndex)
 	s.mux.HandleFunc("/", s.noRoute)
 }
@@ -248,13 +250,22 @@ func (s *Server) untilStop(ctx context.Context) (context.Context, context.Cancel
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if a, kept := w.(*whole); kept {
+		a.status = status
+		encode(&a.body, v)
+		return
+	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)                                  // a reason may say ">="
-	e.Encode(v)                                             // what is answered here always encodes
+	encode(&b, v)
 	w.Header().Set("Content-Length", strconv.Itoa(b.Len())) // so that the answer is complete while a body is still read on
 	w.WriteHeader(status)
 	w.Write(b.Bytes()) // fails only when nobody reads any more
+}
+
+func encode(b *bytes.Buffer, v any) {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false) // a reason may say ">="
+	e.Encode(v)            // what is answered here always encodes
 }
 
 // fail answers with an error. It may repeat what the client sent, so it is cut and made safe to print.

@@ -14,6 +14,7 @@ import (
 const (
 	deadPage    = 100
 	maxDeadPage = 1000
+	walkPage    = 100 // of a walk over all: a client that does not read keeps as many
 )
 
 func (s *Server) getDead(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +149,7 @@ var errEnough = errors.New("enough")
 // of use, but nil for errEnough.
 func (s *Server) eachDead(ctx context.Context, kind string, after uint64, use func(queue.DeadLetter) error) error {
 	for {
-		page, err := s.Queue.Dead(ctx, after, maxDeadPage)
+		page, err := s.Queue.Dead(ctx, after, walkPage)
 		if err != nil {
 			return err
 		}
@@ -161,7 +162,7 @@ func (s *Server) eachDead(ctx context.Context, kind string, after uint64, use fu
 				}
 			}
 		}
-		if len(page) < maxDeadPage {
+		if len(page) < walkPage {
 			return nil
 		}
 		after = page[len(page)-1].ID

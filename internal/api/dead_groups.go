@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/queue"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 // DeadGroup is dead letters that have the same to say.
@@ -93,6 +94,12 @@ func (s *Server) getDeadExport(w http.ResponseWriter, r *http.Request) {
 		failFor(w, err)
 		return
 	}
+	c := s.reading.memory.claim()
+	defer c.release()
+	if err := claimFor(r, c, unpackedRoom); err != nil {
+		pushBack(w, remote.Error{Message: "too many long answers are being sent", Hint: "send it again"})
+		return
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="sluice-dead.ndjson"`)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -105,8 +112,7 @@ func (s *Server) getDeadExport(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil
 		}
-		_, err = w.Write(lines)
-		return err
+		return deliver(w, lines, c, readDue)
 	})
 	if err != nil { // half a file must not look like a whole one
 		s.Log.Warn("dead letters not exported to the end", "error", err)

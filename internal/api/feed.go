@@ -17,7 +17,8 @@ import (
 const (
 	beat        = time.Second      // between two looks
 	rateWindow  = 5                // looks over which rates are taken
-	mostViewers = 200              // at once
+	mostViewers = 200              // at once; the next one takes the place of the one that has watched longest
+	leastWatch  = 2 * time.Second  // for which nobody's place is taken
 	heartbeat   = 15 * time.Second // a stream that says nothing for so long says that it lives
 	writeTime   = 10 * time.Second // that a viewer may take for one event
 	recent      = 64               // decisions that mostly suffice between two looks
@@ -46,6 +47,8 @@ type feed struct {
 type viewer struct {
 	rows   bool
 	events chan []byte // never waited for: who is slow misses some
+	since  time.Time
+	gone   chan struct{} // closed where another takes its place
 }
 
 // sample is counters at a time. They only ever grow.
@@ -303,20 +306,32 @@ func event(name string, data []byte) []byte {
 	return append(append(b, data...), "\n\n"...)
 }
 
-// join adds a viewer, unless there are too many.
-func (f *feed) join(v *viewer) bool {
+// join adds a viewer, which takes the place of another where there are too many: else those who came first, and may not even read, would
+// keep all others out. It returns false where none has watched long enough to leave.
+func (f *feed) join(v *viewer, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.viewers) >= mostViewers {
-		return false
+		oldest := v
+		for other := range f.viewers {
+			if oldest == v || other.since.Before(oldest.since) {
+				oldest = other
+			}
+		}
+		if now.Sub(oldest.since) < leastWatch {
+			return false
+		}
+		delete(f.viewers, oldest)
+		close(oldest.gone)
 	}
+	v.since, v.gone = now, make(chan struct{})
 	f.viewers[v] = struct{}{}
-	now := f.plain
+	latest := f.plain
 	if v.rows {
-		now = f.full
+		latest = f.full
 	}
-	if now != nil {
-		v.offer(now)
+	if latest != nil {
+		v.offer(latest)
 	}
 	return true
 }
@@ -330,16 +345,16 @@ func (f *feed) leave(v *viewer) {
 // getEvents streams what happens until the viewer leaves or the process stops.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 	v := &viewer{rows: r.URL.Query().Get("rows") == "1", events: make(chan []byte, 8)}
-	if !s.feed.join(v) {
+	if !s.feed.join(v, time.Now()) {
 		pushBack(w, remote.Error{Message: fmt.Sprintf("%d are watching already", mostViewers), Limit: map[string]int{"viewers": mostViewers}})
 		return
 	}
 	defer s.feed.leave(v)
-	s.stream(w, r, v.events)
+	s.stream(w, r, v.events, v.gone)
 }
 
-// stream sends events until whoever reads leaves or the process stops.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan []byte) {
+// stream sends events until whoever reads leaves, loses its place, or the process stops.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan []byte, gone <-chan struct{}) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -366,6 +381,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan []
 			}
 			next = []byte(": alive\n\n")
 		case <-r.Context().Done():
+			return
+		case <-gone:
 			return
 		case <-s.stop:
 			return

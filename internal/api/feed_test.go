@@ -98,7 +98,7 @@ func TestEventsSayWhatStatsSay(t *testing.T) {
 func TestTooManyViewersAreTurnedAway(t *testing.T) {
 	url, _, s := charted(t)
 	for range mostViewers {
-		if !s.feed.join(&viewer{events: make(chan []byte, 1)}) {
+		if !s.feed.join(&viewer{events: make(chan []byte, 1)}, time.Now().Add(time.Minute)) {
 			t.Fatal("turned away too early")
 		}
 	}
@@ -108,10 +108,37 @@ func TestTooManyViewersAreTurnedAway(t *testing.T) {
 	}
 }
 
+// Viewers that came first, and may not even read, do not keep all others out.
+func TestTheNextViewerTakesThePlaceOfTheOldest(t *testing.T) {
+	_, _, s := charted(t)
+	now := time.Now()
+	var all []*viewer
+	for i := range mostViewers + 1 {
+		v := &viewer{events: make(chan []byte, 1)}
+		if all = append(all, v); !s.feed.join(v, now.Add(time.Duration(i)*leastWatch/mostViewers)) {
+			t.Fatalf("viewer %d is turned away", i)
+		}
+	}
+	gone := func(v *viewer) bool {
+		select {
+		case <-v.gone:
+			return true
+		default:
+			return false
+		}
+	}
+	if !gone(all[0]) || gone(all[1]) || gone(all[mostViewers]) || len(s.feed.viewers) != mostViewers {
+		t.Errorf("gone: the first %v, the second %v, the last %v, of %d; want the first alone", gone(all[0]), gone(all[1]), gone(all[mostViewers]), len(s.feed.viewers))
+	}
+	if s.feed.join(&viewer{events: make(chan []byte, 1)}, all[1].since.Add(leastWatch-1)) {
+		t.Error("the place of one that has just come is taken")
+	}
+}
+
 func TestASlowViewerHoldsUpNobody(t *testing.T) {
 	_, _, s := charted(t)
 	slow := &viewer{events: make(chan []byte, 1)}
-	s.feed.join(slow)
+	s.feed.join(slow, time.Now())
 	now := time.Now()
 	for i := range 20 {
 		s.feed.look(t.Context(), now.Add(time.Duration(i)*time.Second)) // would hang if it waited
@@ -305,7 +332,7 @@ func BenchmarkLook(b *testing.B) {
 			s := New(Rooms{Started: time.Now(), Queue: &testQueue{Queue: mem}, Pool: pool, Log: log}, nil)
 			for range viewers {
 				v := &viewer{events: make(chan []byte, 1), rows: true}
-				s.feed.join(v)
+				s.feed.join(v, time.Now())
 				go func() {
 					for e := range v.events {
 						io.Copy(io.Discard, bytes.NewReader(e))

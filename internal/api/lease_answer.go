@@ -143,7 +143,7 @@ func (a *leaseAnswer) send(w http.ResponseWriter, r *http.Request) string {
 	if len(a.body) > piece {
 		holdLittle(r.Context())
 	}
-	if err := deliver(w, a.body, a.claim); err != nil {
+	if err := deliver(w, a.body, a.claim, leaseDue); err != nil {
 		return "the answer was not read: " + err.Error()
 	}
 	if peek(r.Context()) == connReset {
@@ -152,15 +152,18 @@ func (a *leaseAnswer) send(w http.ResponseWriter, r *http.Request) string {
 	return ""
 }
 
+// leaseDue is when a client must have read up to some bytes of an answer with leases.
+func leaseDue(begun, now time.Time, upTo int) time.Time { return due(begun, now, upTo, readTime) }
+
 // deliver writes a body to a client, whose time for it moves on with what it reads. The connection can't be used further after an error.
-func deliver(w http.ResponseWriter, body []byte, c *claim) error {
+func deliver(w http.ResponseWriter, body []byte, c *claim, due func(begun, now time.Time, upTo int) time.Time) error {
 	conn := http.NewResponseController(w)
 	begun := time.Now()
 	c.depend(begun, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
 	defer c.depend(time.Time{}, nil)
 	for sent, last := 0, 0; sent < len(body); sent += last {
 		next := min(len(body)-sent, piece)
-		err := c.step(last, func() { conn.SetWriteDeadline(due(begun, time.Now(), sent+next, readTime)) }) // not supported only where a test has no connection
+		err := c.step(last, func() { conn.SetWriteDeadline(due(begun, time.Now(), sent+next)) }) // not supported only where a test has no connection
 		if err != nil {
 			return err
 		}

@@ -110,12 +110,14 @@ func (s *Server) postPreview(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p, err := s.Tuner.Preview(r.Context(), t)
-	if err != nil {
-		fail(w, http.StatusServiceUnavailable, remote.Error{Message: "no preview: " + err.Error()})
-		return
-	}
-	answer(w, http.StatusOK, p)
+	s.gated(s.reading.search, func(w http.ResponseWriter, r *http.Request) { // only now: a body may be slow
+		p, err := s.Tuner.Preview(r.Context(), t)
+		if err != nil {
+			fail(w, http.StatusServiceUnavailable, remote.Error{Message: "no preview: " + err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, p)
+	})(w, r)
 }
 
 func (s *Server) putSettings(w http.ResponseWriter, r *http.Request) {

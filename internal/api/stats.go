@@ -215,22 +215,25 @@ func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"decisions": decisions, "settings": settingsOf(s.Scaler.Stats().Policy, s.Scaler.Options())})
 }
 
-// decided returns the newest decisions of the ledger, the newest last; before a time unless that is zero. Limit 0 means all.
+// decided returns the newest decisions of the ledger, the newest last; before a time unless that is zero. Limit 0 means as many as are
+// answered at most.
 func (s *Server) decided(before time.Time, limit int) []autoscale.Decision {
+	if limit == 0 || limit > mostDecided {
+		limit = mostDecided
+	}
 	if before.IsZero() {
 		return append([]autoscale.Decision{}, s.Scaler.Decisions(limit)...)
 	}
 	all := s.Scaler.Decisions(0)
 	end := sort.Search(len(all), func(i int) bool { return !all[i].Time.Before(before) })
-	start := 0
-	if limit > 0 {
-		start = max(0, end-limit)
-	}
-	return append([]autoscale.Decision{}, all[start:end]...)
+	return append([]autoscale.Decision{}, all[max(0, end-limit):end]...)
 }
 
-// mostActed is how many decisions that moved the pool are answered at most.
-const mostActed = 10000
+// How many decisions are answered at most, and how many of those that moved the pool.
+const (
+	mostDecided = 10_000
+	mostActed   = 10_000
+)
 
 // acted returns the newest decisions that moved the pool, those of earlier starts of the process included.
 func (s *Server) acted(before time.Time, limit int) []json.RawMessage {

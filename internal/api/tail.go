@@ -48,7 +48,7 @@ func (s *Server) getTail(w http.ResponseWriter, r *http.Request) {
 	defer reader.Close()
 	var first []tap.Record
 	if recent > 0 {
-		found := s.Tap.Recent(r.Context(), q, int(recent))
+		found := s.begin(r.Context(), reader, int(recent))
 		first = found.Records
 		after = uint64(max(found.Next-1, 0))
 	}
@@ -62,7 +62,21 @@ func (s *Server) getTail(w http.ResponseWriter, r *http.Request) {
 	defer sending.Wait()
 	defer cancel()
 	sending.Go(func() { sendTail(ctx, events, reader, first) })
-	s.stream(w, r, events)
+	s.stream(w, r, events, reader.Gone())
+}
+
+// begin searches what a stream begins with, in turn with others who search; nothing where its turn does not come.
+func (s *Server) begin(ctx context.Context, reader *tap.Reader, most int) tap.Recent {
+	late := time.NewTimer(readWait)
+	defer late.Stop()
+	select {
+	case s.reading.search <- struct{}{}:
+		defer func() { <-s.reading.search }()
+		return reader.Begin(ctx, most)
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return tap.Recent{}
 }
 
 // sendTail makes events of what a reader sees. Once a second it says how many records were left out.
@@ -118,12 +132,7 @@ func (s *Server) getTailRecent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.watchDead(r.Context(), q.Edge)
-	reader := s.Tap.Read(q) // searching counts as looking
-	if reader == nil {
-		pushBack(w, remote.Error{Message: "too many are looking at live records already"})
-		return
-	}
-	defer reader.Close()
+	defer s.Tap.Look(q.Edge)()
 	if around == 0 {
 		answer(w, http.StatusOK, s.Tap.Recent(r.Context(), q, int(limit)))
 		return

@@ -186,7 +186,7 @@ func TestOneVerdict(t *testing.T) {
 	tracker.Done(time.Now(), time.Now(), 988)
 
 	v := &viewer{events: make(chan []byte, 8)}
-	s.feed.join(v)
+	s.feed.join(v, time.Now())
 	compare := func(want string) {
 		t.Helper()
 		s.feed.look(t.Context(), time.Now())

@@ -22,6 +22,7 @@ const (
 	mostLooking  = Tick / 4        // time in each tick for looking into records
 	mostSearch   = 2 * time.Second // time for searching what is kept
 	recentBytes  = 4 << 20         // of text and lines in one answer
+	tickBytes    = 256 << 10       // of them in a tick, or at the beginning of a stream: clients that do not read keep as much waiting
 	contextLines = 50              // most records before and behind one
 )
 
@@ -64,7 +65,12 @@ type Reader struct {
 	next  int64   // number of the next record to look at
 	room  float64 // records that may be passed on now, a bucket that fills with Rate
 	last  time.Time
+	since time.Time     // when it began
+	gone  chan struct{} // closed where another takes its place; nil for one that only looks
 }
+
+// Gone is closed when another reader has taken the place of this one.
+func (r *Reader) Gone() <-chan struct{} { return r.gone }
 
 // After makes the reader go on behind a record, as far as it is kept.
 func (r *Reader) After(id int64) { r.next = min(r.next, max(id+1, r.place.start())) }
@@ -92,16 +98,17 @@ func (r *Reader) Next(now time.Time) (records []Record, skipped int64) {
 	if r.q.all() {
 		from = max(from, end-int64(r.room)) // the newest say more than the oldest
 	}
-	began := time.Now()
+	began, size := time.Now(), 0
 	late := false
 	eachLine(kept, from, func(id int64, e entry, line []byte) bool {
-		if late = time.Since(began) > mostLooking; late || r.room < 1 {
+		if late = time.Since(began) > mostLooking || size > tickBytes; late || r.room < 1 {
 			return false
 		}
 		skipped += id - r.next
 		r.next = id + 1
 		if v, ok := r.q.wants(line, e.at); ok {
 			records = append(records, v.record(r.q.Edge, id, e.at))
+			size += records[len(records)-1].size()
 			r.room--
 		}
 		return true
@@ -123,6 +130,15 @@ type Recent struct {
 
 // Recent searches what is kept, from the newest on, for so many records at most.
 func (t *Tap) Recent(ctx context.Context, q Query, most int) Recent {
+	return t.recent(ctx, q, most, recentBytes)
+}
+
+// Begin is what a reader begins with: as Recent, of a size that a client which does not read may keep waiting.
+func (r *Reader) Begin(ctx context.Context, most int) Recent {
+	return r.tap.recent(ctx, r.q, most, tickBytes)
+}
+
+func (t *Tap) recent(ctx context.Context, q Query, most, mostBytes int) Recent {
 	ctx, cancel := context.WithTimeout(ctx, mostSearch)
 	defer cancel()
 	kept, next := t.place(q.Edge).since(0)
@@ -131,14 +147,14 @@ func (t *Tap) Recent(ctx context.Context, q Query, most int) Recent {
 	for i := len(kept) - 1; i >= 0 && r.Complete; i-- {
 		lines := linesOf(kept[i])
 		for n := len(lines) - 1; n >= 0; n-- {
-			if len(r.Records) == most || size > recentBytes || ctx.Err() != nil {
+			if len(r.Records) == most || size > mostBytes || ctx.Err() != nil {
 				r.Complete = false
 				break
 			}
 			r.Searched++
 			if v, ok := q.wants(lines[n], kept[i].at); ok {
 				rec := v.record(q.Edge, kept[i].first+int64(n), kept[i].at)
-				size += len(rec.Body) + len(rec.Line)
+				size += rec.size()
 				r.Records = append(r.Records, rec)
 			}
 		}

@@ -29,6 +29,9 @@ type Record struct {
 	Cut      bool            `json:"cut,omitempty"`  // it was longer than is passed on
 }
 
+// size is about what it takes, in bytes.
+func (r *Record) size() int { return 256 + len(r.Body) + len(r.Line) + len(r.Service) }
+
 // view is what people look at in a line.
 type view struct {
 	line    []byte
@@ -75,7 +78,7 @@ func (v view) record(edge string, id int64, passed time.Time) Record {
 		r.Time = passed.UTC()
 	}
 	if len(r.Body) > mostLine {
-		r.Body, r.Cut = strings.ToValidUTF8(r.Body[:mostLine], ""), true
+		r.Body, r.Cut = strings.Clone(strings.ToValidUTF8(r.Body[:mostLine], "")), true // else it keeps all of the text
 	}
 	if len(v.line) > mostLine {
 		r.Cut = true

@@ -21,7 +21,8 @@ const (
 )
 
 const (
-	mostReaders = 50 // at once, of all places
+	mostReaders = 50              // that follow, at once, of all places; the next one takes the place of the one that has followed longest
+	leastFollow = 2 * time.Second // for which nobody's place is taken
 
 	// Of each place are kept:
 	keptRecords = 5000
@@ -129,19 +130,49 @@ func (p *place) start() int64 {
 	return p.first
 }
 
-// Read adds a reader, or returns nil where there are too many. It must be closed.
-func (t *Tap) Read(q Query) *Reader {
+// Look says that somebody looks at a place until the returned function is called. It is for those who do not follow it.
+func (t *Tap) Look(edge string) (done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.readers) >= mostReaders {
-		return nil
-	}
+	r := &Reader{tap: t, q: Query{Edge: edge}}
+	t.add(r)
+	return r.Close
+}
+
+// add adds a reader. The caller holds mu.
+func (t *Tap) add(r *Reader) {
 	if t.readers == nil {
 		t.readers = map[*Reader]struct{}{}
 	}
-	r := &Reader{tap: t, place: t.place(q.Edge), q: q}
-	_, r.next = r.place.since(1<<63 - 1)
 	t.readers[r] = struct{}{}
+}
+
+// Read adds a reader, which takes the place of another where too many follow: else those who came first, and may not even read, would keep
+// all others out. It returns nil where none has followed long enough to leave. The reader must be closed.
+func (t *Tap) Read(q Query) *Reader {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	var oldest *Reader
+	following := 0
+	for r := range t.readers {
+		if r.gone == nil {
+			continue // it only looks
+		}
+		if following++; oldest == nil || r.since.Before(oldest.since) {
+			oldest = r
+		}
+	}
+	if following >= mostReaders {
+		if now.Sub(oldest.since) < leastFollow {
+			return nil
+		}
+		delete(t.readers, oldest)
+		close(oldest.gone)
+	}
+	r := &Reader{tap: t, place: t.place(q.Edge), q: q, since: now, gone: make(chan struct{})}
+	_, r.next = r.place.since(1<<63 - 1)
+	t.add(r)
 	return r
 }
 

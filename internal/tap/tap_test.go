@@ -2,6 +2,7 @@ package tap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -166,29 +167,82 @@ func TestAReaderGoesOn(t *testing.T) {
 }
 
 func TestReadersComeAndGo(t *testing.T) {
-	var tap Tap
-	var all []*Reader
-	for range mostReaders {
-		all = append(all, tap.Read(Query{Edge: Done}))
-	}
-	if tap.Read(Query{Edge: In}) != nil {
-		t.Error("one too many was let in")
-	}
-	if !tap.Listened(Done) || tap.Listened(In) {
-		t.Error("want somebody at done and nobody at in")
-	}
-	for _, r := range all {
-		r.Close()
-		r.Close() // once is enough
-	}
-	if tap.Listened(Done) || tap.Read(Query{}) == nil {
-		t.Error("want nobody, and room")
-	}
-	var none *Tap
-	none.Show(In, numbered(0, 1))
-	if none.Listened(In) {
-		t.Error("somebody listens on nothing")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var tap Tap
+		var all []*Reader
+		for range mostReaders {
+			all = append(all, tap.Read(Query{Edge: Done}))
+		}
+		if tap.Read(Query{Edge: In}) != nil {
+			t.Error("one takes the place of one that has just come")
+		}
+		if !tap.Listened(Done) || tap.Listened(In) {
+			t.Error("want somebody at done and nobody at in")
+		}
+		looked := tap.Look(In) // takes no place
+		if !tap.Listened(In) {
+			t.Error("want somebody at in")
+		}
+		time.Sleep(leastFollow)
+		late := tap.Read(Query{Edge: Done})
+		if late == nil {
+			t.Fatal("those who came first keep the others out")
+		}
+		gone := 0
+		for _, r := range append(all, late) {
+			select {
+			case <-r.Gone():
+				gone++
+			default:
+			}
+			r.Close()
+			r.Close() // once is enough
+		}
+		if gone != 1 {
+			t.Errorf("%d have lost their place, want 1", gone)
+		}
+		looked()
+		if tap.Listened(Done) || tap.Listened(In) || tap.Read(Query{}) == nil {
+			t.Error("want nobody, and room")
+		}
+		var none *Tap
+		none.Show(In, numbered(0, 1))
+		if none.Listened(In) {
+			t.Error("somebody listens on nothing")
+		}
+	})
+}
+
+// A client that does not read what it follows keeps little waiting, however long the records are.
+func TestATickAndABeginningAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tap Tap
+		r := tap.Read(Query{Edge: In, Rate: MostRate})
+		defer r.Close()
+		tap.Show(In, batchOf(slices.Repeat([]string{`{"body":"` + strings.Repeat("x", mostLine-20) + `"}`}, 60)...))
+		size := func(records []Record) (n int) {
+			for _, r := range records {
+				n += r.size()
+			}
+			return n
+		}
+		const most = tickBytes + 3*mostLine // the one that crosses the bound is passed on
+		if first := r.Begin(t.Context(), MostRecent); len(first.Records) == 0 || size(first.Records) > most {
+			t.Errorf("a stream begins with %d records of %d bytes, want at most %d", len(first.Records), size(first.Records), most)
+		}
+		seen := 0
+		for range 20 {
+			got, skipped := r.Next(time.Now())
+			if size(got) > most || skipped > 0 {
+				t.Fatalf("a tick has %d bytes, and %d skipped; want at most %d, and none", size(got), skipped, most)
+			}
+			seen += len(got)
+			time.Sleep(Tick)
+		}
+		if seen != 60 {
+			t.Errorf("%d records in 20 ticks, want all 60", seen)
+		}
+	})
 }
 
 // The first record of all is not taken for one after a gap.
