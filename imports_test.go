@@ -44,7 +44,7 @@ var bans = []struct {
 		"settings are made of the rooms' options; they start nothing"},
 	{"internal/api", []string{"internal/app", "internal/config", "internal/cli", "emitter", "queue/disk"},
 		"the API answers for the rooms it is given"},
-	{"internal/access", []string{"internal/...", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
+	{"internal/access", []string{"internal/...", "!internal/strictjson", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"who may ask is decided before anybody knows what was asked for"},
 	{"internal/fields", []string{".", "internal/...", "!internal/jsonscan", "queue/...", "distributor", "analyzer/...", "emitter", "autoscale/..."},
 		"reading a record depends on nothing but the record, so that everybody may use it"},

@@ -2,8 +2,11 @@ package access
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
+
+	"github.com/sluicehq/sluice/internal/strictjson"
 )
 
 // Guard stands in front of all routes.
@@ -102,9 +105,13 @@ func (g *Guard) session(w http.ResponseWriter, r *http.Request) {
 		cookie.MaxAge = -1
 	case http.MethodPost:
 		var in struct {
-			Token string `json:"token"`
+			Token string `json:"token" strict:"required"`
 		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&in); err != nil {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4096))
+		if err == nil {
+			err = strictjson.Decode(body, &in)
+		}
+		if err != nil {
 			say(w, http.StatusBadRequest, "the body is not the JSON that is wanted here: "+err.Error(), `for example {"token": "..."}`)
 			return
 		}

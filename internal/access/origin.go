@@ -28,6 +28,12 @@ func (g *Guard) foreign(r *http.Request) error {
 		changing.Method = http.MethodPost
 		r = &changing
 	}
+	if r.Header["Origin"] != nil && r.Header.Get("Sec-Fetch-Site") == "none" { // no page asks for it, and yet it names one
+		named := *r
+		named.Header = r.Header.Clone()
+		named.Header.Del("Sec-Fetch-Site")
+		r = &named
+	}
 	return cross.Check(r)
 }
 

@@ -87,6 +87,7 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 		{"our own page", []string{"Sec-Fetch-Site", "same-origin", "Origin", "http://127.0.0.1:8000"}, true, true},
 		{"our own page in an old browser", []string{"Origin", "http://127.0.0.1:8000"}, true, true},
 		{"typed by a person", []string{"Sec-Fetch-Site", "none"}, true, true},
+		{"typed by a person, says one who names a page", []string{"Sec-Fetch-Site", "none", "Origin", "https://evil.example"}, false, false},
 		{"fetch without cors, a form, a beacon", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example", "Sec-Fetch-Mode", "no-cors"}, false, false},
 		{"a page of another port", []string{"Sec-Fetch-Site", "same-site", "Origin", "http://127.0.0.1:3000"}, false, false},
 		{"an old browser", []string{"Origin", "https://evil.example"}, false, false},

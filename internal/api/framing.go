@@ -50,9 +50,12 @@ type framedConn struct {
 
 // Read is that of [net.Conn].
 func (c *framedConn) Read(b []byte) (int, error) {
+	if c.framing.cut && len(b) > 0 {
+		c.framing.cut = false
+		return copy(b, "\n"), nil
+	}
 	n, err := c.Conn.Read(b)
-	c.framing.follow(b[:n])
-	return n, err
+	return c.framing.follow(b[:n]), err
 }
 
 // CloseWrite tells the client that nothing more comes. net/http calls it so that the client gets its answer before the connection ends.
@@ -130,6 +133,10 @@ func RefuseAmbiguous(next http.Handler) http.Handler {
 			if why := f.next(); why != "" {
 				f.refused.Store(true)
 				w.Header().Set("Connection", "close")
+				if why == whyMany {
+					fail(w, http.StatusRequestHeaderFieldsTooLarge, remote.Error{Message: why, Hint: "send fewer", Limit: map[string]int{"headers": maxHeaders}})
+					return
+				}
 				fail(w, http.StatusBadRequest, remote.Error{Message: why, Hint: "send either Content-Length or Transfer-Encoding: chunked"})
 				return
 			}
@@ -156,7 +163,9 @@ type framing struct {
 	old     bool // HTTP/1.0
 	coded   bool // there is a Transfer-Encoding
 	sized   bool // there is a Content-Length
+	headers int  // that it has
 	problem string
+	cut     bool // the head was too long: an empty line has to come next, in place of the rest
 
 	heads    atomic.Int64 // that have ended
 	bad      atomic.Int64 // the first head to refuse, counted from 1; 0 for none
@@ -185,8 +194,12 @@ const (
 	whyOld    = "the request is HTTP/1.0 and has Transfer-Encoding"
 	whyFolded = "a header of the request goes on in a second line"
 	whyLength = "the Content-Length of the request is not a number"
+	whyMany   = "the request has too many headers"
 	whyLost   = "where this request begins cannot be told, because of the one before"
 )
+
+// maxHeaders is how many headers a request may have. net/http bounds their bytes alone, and keeps twenty times as many where they are short.
+const maxHeaders = 200
 
 // next says why the request that is to be answered now is refused; empty if it is not.
 func (f *framing) next() string {
@@ -201,12 +214,13 @@ func (f *framing) next() string {
 	return ""
 }
 
-// follow looks at the bytes that were read next. Of a body of known length it looks at none.
-func (f *framing) follow(b []byte) {
+// follow looks at the bytes that were read next, and returns how many of them net/http may see. Of a body of known length it looks at none.
+func (f *framing) follow(b []byte) int {
+	all := len(b)
 	for len(b) > 0 {
 		switch f.state {
 		case lost:
-			return
+			return all
 		case inBody, inChunk:
 			n := min(f.left, uint64(len(b)))
 			b, f.left = b[n:], f.left-n
@@ -223,8 +237,12 @@ func (f *framing) follow(b []byte) {
 				f.endLine()
 				f.size = 0
 			}
+			if f.cut {
+				return all - len(b)
+			}
 		}
 	}
+	return all
 }
 
 func (f *framing) keep(part []byte) {
@@ -257,11 +275,15 @@ func (f *framing) endLine() {
 	switch f.state {
 	case atStart:
 		if size > 0 { // net/http passes over empty lines behind a POST, and refuses them elsewhere
-			f.state, f.old, f.coded, f.sized, f.problem, f.left = inHead, end == '0', false, false, "", 0
+			f.state, f.old, f.coded, f.sized, f.headers, f.problem, f.left = inHead, end == '0', false, false, 0, "", 0
 		}
 	case inHead:
 		if size > 0 {
 			f.header(text, whole)
+			if f.headers++; f.headers > maxHeaders {
+				f.problem, f.cut = whyMany, true
+				f.endHead()
+			}
 		} else {
 			f.endHead()
 		}
@@ -306,6 +328,7 @@ func (f *framing) header(text []byte, whole bool) {
 
 func (f *framing) endHead() {
 	switch {
+	case f.cut:
 	case f.coded && f.sized:
 		f.problem = whyBoth
 	case f.coded && f.old:

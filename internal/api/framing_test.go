@@ -287,3 +287,31 @@ func BenchmarkFraming(b *testing.B) {
 		}
 	}
 }
+
+// A head with many headers is cut before net/http keeps them; what came before it is answered.
+func TestManyHeadersAreRefused(t *testing.T) {
+	send := func(n int, before string) string {
+		t.Helper()
+		c, err := net.Dial("tcp", echoing(t, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprint(c, before+"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+strings.Repeat("A:\r\n", n-2)+"\r\n")
+		answer, _ := io.ReadAll(c) // a reset behind the answer does not matter
+		return string(answer)
+	}
+	if got := send(maxHeaders, ""); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("as many headers as there may be: %.200s", got)
+	}
+	for _, n := range []int{maxHeaders + 1, maxHeaders + 2, 1500} {
+		if got := send(n, ""); !strings.HasPrefix(got, "HTTP/1.1 431") || strings.Count(got, "HTTP/1.1") != 1 {
+			t.Errorf("%d headers: %.200s; want one answer, 431", n, got)
+		}
+	}
+	got := send(1500, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 200") || strings.Count(got, "HTTP/1.1 431") != 1 {
+		t.Errorf("behind another request: %.300s; want 200, then 431", got)
+	}
+}

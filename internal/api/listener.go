@@ -20,8 +20,9 @@ import (
 // connection of this listener only remembers a deadline that is later than the one in force, and when that one passes
 // sets what is left. A client that does not read what is written to it is hung up on, whatever the handler.
 //
-// A connection beyond Max takes the place of the one that has been silent longest, or is answered 503 at once: where the
-// process has no file handle left, clients would wait for an answer that does not come.
+// A connection beyond Max takes the place of the one that has been silent longest, or else of one on which next to nothing has moved for
+// some seconds: a client that sends its request or reads its answer byte by byte. If there is none either, it is answered 503 at once: where
+// the process has no file handle left, clients would wait for an answer that does not come.
 type Listener struct {
 	*net.TCPListener
 	Max  int          // open connections; zero means no limit
@@ -29,7 +30,9 @@ type Listener struct {
 	Log  *slog.Logger // nil for none
 
 	open    atomic.Int64
-	full    sync.Once // it is said once
+	mu      sync.Mutex
+	conns   map[*conn]struct{} // those that are open
+	full    sync.Once          // it is said once
 	turning sync.WaitGroup
 	slots   chan struct{} // taken by those
 }
@@ -38,19 +41,20 @@ type Listener struct {
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.slots == nil {
 		l.slots = make(chan struct{}, maxTurning)
+		l.conns = map[*conn]struct{}{}
 	}
 	for {
 		c, err := l.TCPListener.AcceptTCP()
 		if err != nil {
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 				l.say("no file handle is left for another connection", "open_connections", l.open.Load(), "error", err)
-				if l.Idle != nil && l.Idle.CloseOldest(time.Now()) {
+				if l.makeRoom(time.Now()) {
 					continue
 				}
 			}
 			return nil, err // net/http tries again
 		}
-		if l.Max > 0 && l.open.Load() >= int64(l.Max) && (l.Idle == nil || !l.Idle.CloseOldest(time.Now())) {
+		if l.Max > 0 && l.open.Load() >= int64(l.Max) && !l.makeRoom(time.Now()) {
 			l.say("too many connections: others are turned away", "max_connections", l.Max)
 			select {
 			case l.slots <- struct{}{}:
@@ -63,9 +67,55 @@ func (l *Listener) Accept() (net.Conn, error) {
 			}
 			continue
 		}
-		l.open.Add(1)
-		return &conn{TCPConn: c, closed: func() { l.open.Add(-1) }}, nil
+		return l.opened(c), nil
 	}
+}
+
+func (l *Listener) opened(tcp *net.TCPConn) *conn {
+	c := &conn{TCPConn: tcp}
+	c.closed = func() {
+		l.open.Add(-1)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, c)
+	}
+	l.open.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[c] = struct{}{}
+	return c
+}
+
+// makeRoom closes a connection that can best be done without, and says whether there was one.
+func (l *Listener) makeRoom(now time.Time) bool {
+	if l.Idle != nil && l.Idle.CloseOldest(now) {
+		return true
+	}
+	c := l.stalled(now)
+	return c != nil && c.Close() == nil
+}
+
+// A connection is stalled on which less than stallBytes a second have moved for stallTime, since it was looked at first.
+const (
+	stallTime  = 3 * time.Second
+	stallBytes = bodyRate
+)
+
+// stalled returns the connection on which least moves, or nil where all are in use or were not looked at for long enough.
+func (l *Listener) stalled(now time.Time) (worst *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	least := float64(stallBytes)
+	for c := range l.conns {
+		moved, since := c.moved.Load(), now.Sub(c.looked)
+		switch rate := float64(moved-c.before) / since.Seconds(); {
+		case c.looked.IsZero(), since >= stallTime && rate >= stallBytes:
+			c.looked, c.before = now, moved
+		case since >= stallTime && rate < least:
+			worst, least = c, rate
+		}
+	}
+	return worst
 }
 
 // Close stops listening, and waits for those that are being turned away.
@@ -86,7 +136,7 @@ func (l *Listener) say(message string, args ...any) {
 const (
 	maxTurning = 8                      // connections that are turned away with patience at once
 	turnTime   = 500 * time.Millisecond // for the first word of one of these, and again for the rest of it
-	turnHurry  = 20 * time.Millisecond  // for others, which hold up those behind them
+	turnHurry  = 5 * time.Millisecond   // for others, which hold up those behind them
 )
 
 // turnedAway is the answer to a connection that there is no room for.
@@ -137,6 +187,10 @@ type conn struct {
 
 	once   sync.Once
 	closed func()
+
+	moved  atomic.Int64 // bytes, either way
+	looked time.Time    // when they were counted, under the listener's lock; zero for never
+	before int64        // how many there were then
 }
 
 // Close is that of [net.Conn].
@@ -157,6 +211,7 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	for {
 		c.allowWrite()
 		k, err := c.TCPConn.Write(b[:min(len(b), writePiece)])
+		c.moved.Add(int64(k))
 		n += k
 		if b = b[k:]; err != nil || len(b) == 0 {
 			return n, err
@@ -216,6 +271,7 @@ func (c *conn) force(t time.Time, past bool) error {
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.TCPConn.Read(b)
+		c.moved.Add(int64(n))
 		if err == nil || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.over() {
 			return n, err
 		}

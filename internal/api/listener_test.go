@@ -114,3 +114,61 @@ func TestDeadlinesWithinARequestAreRemembered(t *testing.T) {
 		t.Error("a deadline that is over was only remembered")
 	}
 }
+
+// A listener that is full makes room where next to nothing moves, and nowhere else.
+func TestAStalledConnectionMakesRoom(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := &Listener{TCPListener: l.(*net.TCPListener), Max: 3}
+	defer listener.Close()
+	var clients []net.Conn
+	var servers []*conn
+	for range 3 {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		server, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		clients, servers = append(clients, client), append(servers, server.(*conn))
+	}
+	move := func(i, n int) {
+		t.Helper()
+		if _, err := clients[i].Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(servers[i], make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	if listener.makeRoom(now) {
+		t.Fatal("room is made at once")
+	}
+	const second = 1 << 10 // bytes in one that are enough
+	move(0, 5*second)
+	move(1, 2*second)
+	move(2, 1*second)
+	if now = now.Add(stallTime - 1); listener.makeRoom(now) {
+		t.Fatal("room is made before anybody can have moved much")
+	}
+	if now = now.Add(1); !listener.makeRoom(now) {
+		t.Fatal("no room is made where one byte now and then comes")
+	}
+	if _, err := servers[2].Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the slowest is still open: %v", err)
+	}
+	move(1, 2*second) // the next one to go, had it not gone on
+	if listener.makeRoom(now) {
+		t.Error("one that is in use is closed")
+	}
+	if len(listener.conns) != 2 || listener.open.Load() != 2 {
+		t.Errorf("%d and %d connections are open, want 2", len(listener.conns), listener.open.Load())
+	}
+}

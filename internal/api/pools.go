@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/seconds"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue/remote"
 )
@@ -168,6 +169,11 @@ func check(p *remote.PoolReport) string {
 	if _, err := seconds.Duration(p.SLO, seconds.Longest); err != nil {
 		return "slo_seconds " + err.Error()
 	}
+	for _, s := range []string{p.Name, p.Instance, p.Listen, p.Policy} {
+		if !visible.Safe(s) {
+			return "name, instance, listen and policy must be safe to print; one is " + visible.Line(s)
+		}
+	}
 	for _, n := range []int{p.Size, p.MinSize, p.MaxSize, p.Ready, p.Busy, p.Draining} {
 		if n < 0 || n > maxPoolSize {
 			return "size, min_size, max_size, ready, busy and draining must be 0 to 1000000"
@@ -181,10 +187,10 @@ func check(p *remote.PoolReport) string {
 		decisions = append(decisions, p.Decision)
 	}
 	for _, d := range decisions {
-		if len(d.Action) > maxPoolName {
-			return "an action may have 256 bytes"
+		if len(d.Action) > maxPoolName || !visible.Safe(d.Action) {
+			return "an action may have 256 bytes that are safe to print"
 		}
-		d.Reason = d.Reason[:min(len(d.Reason), maxPoolReason)]
+		d.Reason = visible.Cut(d.Reason, maxPoolReason)
 	}
 	return ""
 }
@@ -195,7 +201,10 @@ func pageOf(p *remote.PoolReport, r *http.Request) string {
 	if err != nil || port == "" {
 		return ""
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	switch ip := net.ParseIP(host); {
+	case host != "" && ip == nil: // a process listens on an address; a name could be anybody's
+		return ""
+	case host == "" || ip.IsUnspecified():
 		if host, _, err = net.SplitHostPort(r.RemoteAddr); err != nil {
 			return ""
 		}

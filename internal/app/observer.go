@@ -27,6 +27,9 @@ type observer struct {
 	workers  map[string]analyzer.Row
 }
 
+// othersLate is how long the oldest record may have waited before the others, whose part of the backlog it may be, are not relied on.
+const othersLate = 15 * time.Second
+
 // Observe looks at both. It is for one goroutine at a time, as the controller promises.
 func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 	q, err := v.stats(ctx)
@@ -46,6 +49,9 @@ func (v *observer) Observe(ctx context.Context) (autoscale.Observation, error) {
 		Depth: share.Of(q.Waiting), InFlight: inFlight, OldestWait: q.OldestWait,
 		Ready: p.Ready, Starting: p.Starting, Draining: p.Draining,
 		Workers: v.rows(p.Analyzers), Service: service(p.Analyzers),
+	}
+	if q.Waiting > 0 && q.OldestWait > othersLate { // a pool that takes no work may still have a part, or all of it
+		o.Depth = max(o.Depth, 1)
 	}
 	if v.looked {
 		// A queue that was set back, by a fresh data folder for one, counts from the start again: then nobody knows.

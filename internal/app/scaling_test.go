@@ -14,10 +14,12 @@ import (
 
 	"github.com/sluicehq/sluice"
 	"github.com/sluicehq/sluice/analyzer"
+	"github.com/sluicehq/sluice/analyzer/discard"
 	"github.com/sluicehq/sluice/autoscale"
 	"github.com/sluicehq/sluice/internal/config"
 	"github.com/sluicehq/sluice/queue"
 	"github.com/sluicehq/sluice/queue/memory"
+	"github.com/sluicehq/sluice/queue/remote"
 )
 
 // TestObserverCountsSinceItLooked lets two analyzers work off ten batches of ten records, a second each.
@@ -72,6 +74,34 @@ func TestObserverCountsSinceItLooked(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Work that waits for long gets an analyzer here, even where another pool says that it is all its own, and takes none of it.
+func TestAPartThatNobodyWorksOffIsNotLeftToOthers(t *testing.T) {
+	q, err := memory.New(memory.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	pool, err := analyzer.NewPool(q, discard.Handler{}, analyzer.Options{Name: "a", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := queue.Stats{Waiting: 3, OldestWait: othersLate}
+	v := &observer{
+		stats: func(context.Context) (queue.Stats, error) { return st, nil }, pool: pool, slots: 1,
+		share: func(context.Context) remote.PoolShare { return remote.PoolShare{Pools: 2, From: 0, To: 1e-9} },
+	}
+	for _, c := range []struct {
+		waiting int64
+		oldest  time.Duration
+		want    int
+	}{{3, othersLate, 0}, {3, othersLate + 1, 1}, {0, othersLate + 1, 0}} {
+		st = queue.Stats{Waiting: c.waiting, OldestWait: c.oldest}
+		if o, err := v.Observe(t.Context()); err != nil || o.Depth != c.want {
+			t.Errorf("%d records, the oldest for %v: depth %d, %v; want %d", c.waiting, c.oldest, o.Depth, err, c.want)
+		}
+	}
 }
 
 func TestObserverDoesNotGuess(t *testing.T) {
