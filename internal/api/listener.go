@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,7 +34,9 @@ type Listener struct {
 	open    atomic.Int64
 	mu      sync.Mutex
 	conns   map[*conn]struct{} // those that are open
-	full    sync.Once          // it is said once
+	slow    []*conn            // those that were stalled at looked, the slowest last
+	looked  time.Time
+	full    sync.Once // it is said once
 	turning sync.WaitGroup
 	slots   chan struct{} // taken by those
 }
@@ -97,25 +101,42 @@ func (l *Listener) makeRoom(now time.Time) bool {
 
 // A connection is stalled on which less than stallBytes a second have moved for stallTime, since it was looked at first.
 const (
-	stallTime  = 3 * time.Second
+	stallTime  = 2 * time.Second
 	stallBytes = bodyRate
 )
 
 // stalled returns the connection on which least moves, or nil where all are in use or were not looked at for long enough.
-func (l *Listener) stalled(now time.Time) (worst *conn) {
+func (l *Listener) stalled(now time.Time) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	least := float64(stallBytes)
-	for c := range l.conns {
-		moved, since := c.moved.Load(), now.Sub(c.looked)
-		switch rate := float64(moved-c.before) / since.Seconds(); {
-		case c.looked.IsZero(), since >= stallTime && rate >= stallBytes:
-			c.looked, c.before = now, moved
-		case since >= stallTime && rate < least:
-			worst, least = c, rate
+	if len(l.slow) == 0 && now.Sub(l.looked) >= lookAgain {
+		l.looked = now
+		for c := range l.conns {
+			if since := now.Sub(c.looked); c.looked.IsZero() || since >= stallTime && c.rate(now) >= stallBytes {
+				c.looked, c.before = now, c.moved.Load()
+			} else if since >= stallTime {
+				l.slow = append(l.slow, c)
+			}
+		}
+		rates := make(map[*conn]float64, len(l.slow))
+		for _, c := range l.slow {
+			rates[c] = c.rate(now)
+		}
+		slices.SortFunc(l.slow, func(a, b *conn) int { return cmp.Compare(rates[b], rates[a]) })
+	}
+	for n := len(l.slow) - 1; n >= 0; n-- {
+		c := l.slow[n]
+		l.slow = l.slow[:n]
+		if _, open := l.conns[c]; open && c.rate(now) < stallBytes { // it may have gone on
+			return c
 		}
 	}
-	return worst
+	return nil
+}
+
+// rate is how many bytes a second have moved since they were counted.
+func (c *conn) rate(now time.Time) float64 {
+	return float64(c.moved.Load()-c.before) / now.Sub(c.looked).Seconds()
 }
 
 // Close stops listening, and waits for those that are being turned away.

@@ -153,19 +153,19 @@ func TestAStalledConnectionMakesRoom(t *testing.T) {
 	}
 	const second = 1 << 10 // bytes in one that are enough
 	move(0, 5*second)
-	move(1, 2*second)
-	move(2, 1*second)
+	move(1, second)
+	move(2, second/2)
 	if now = now.Add(stallTime - 1); listener.makeRoom(now) {
 		t.Fatal("room is made before anybody can have moved much")
 	}
-	if now = now.Add(1); !listener.makeRoom(now) {
+	if now = now.Add(lookAgain); !listener.makeRoom(now) {
 		t.Fatal("no room is made where one byte now and then comes")
 	}
 	if _, err := servers[2].Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the slowest is still open: %v", err)
 	}
-	move(1, 2*second) // the next one to go, had it not gone on
-	if listener.makeRoom(now) {
+	move(1, 9*second) // the next one to go, had it not gone on
+	if listener.makeRoom(now) || listener.makeRoom(now.Add(lookAgain)) {
 		t.Error("one that is in use is closed")
 	}
 	if len(listener.conns) != 2 || listener.open.Load() != 2 {

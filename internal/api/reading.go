@@ -57,10 +57,10 @@ func (s *Server) gated(g gate, h http.HandlerFunc) http.HandlerFunc {
 		err := func() error {
 			defer func() { <-g }()
 			h(&a, r)
-			if a.body.Len() <= shortest {
-				return nil
+			if a.body.Len() > shortest {
+				return claimFor(r, c, int64(min(a.body.Cap(), readMemory)))
 			}
-			return claimFor(r, c, int64(min(a.body.Cap(), readMemory)))
+			return nil
 		}()
 		if err != nil {
 			pushBack(w, remote.Error{Message: "too many long answers are being sent", Hint: "send it again"})
