@@ -57,6 +57,7 @@ type term struct {
 //	service:checkout          the field is this, in any case; * stands for anything
 //	http.status:>=500         the field is a number, and at least this; also >, <, <=
 //	user:/^a.*z$/             the field matches
+//	body:timeout              the text of the record, not the rest of it, has this in it
 //	-health                   does not match the term behind the minus
 //
 // A field is found at the top of a record, in its attributes and in its resource; a.b is also the field b inside of a.
@@ -121,11 +122,8 @@ func readTerm(text string) (t term, after string, err error) {
 		err = t.levelTerm(typed, op, v)
 	case op != "":
 		err = t.numberTerm(typed, name, op, v)
-	case isName(name, "body", "message", "msg", "text") && v.expr == nil && !v.quoted && strings.Contains(v.text, "*"):
-		is := v.matcher()
-		t.match = func(seen *view, _ func() map[string]any) bool { return is(seen.text) }
 	case isName(name, "body", "message", "msg", "text"):
-		t.textTerm(v)
+		t.bodyTerm(v)
 	case isName(name, "service"):
 		is := v.matcher()
 		t.match = func(v *view, _ func() map[string]any) bool { return is(v.service) }
@@ -246,6 +244,16 @@ func (t *term) textTerm(v value) {
 	t.match = func(seen *view, _ func() map[string]any) bool {
 		return strings.Contains(strings.ToLower(seen.text), small) || bytes.Contains(bytes.ToLower(seen.line), []byte(small))
 	}
+}
+
+// bodyTerm matches what a record says, and nothing else of its line: the value is somewhere in there, or with * is all of it.
+func (t *term) bodyTerm(v value) {
+	is := v.matcher()
+	if v.expr == nil && (v.quoted || !strings.Contains(v.text, "*")) {
+		small := strings.ToLower(v.text)
+		is = func(text string) bool { return strings.Contains(strings.ToLower(text), small) }
+	}
+	t.match = func(seen *view, _ func() map[string]any) bool { return is(seen.text) }
 }
 
 // plainText is what JSON never writes in another way.

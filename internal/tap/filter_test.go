@@ -32,7 +32,7 @@ func TestFilters(t *testing.T) {
 		{"order.id:9223372036854775807", true}, {"host.name:web-1", true}, {"host.name:web-2", false},
 		{"missing:*", false}, {"-missing:*", true},
 		{"msg:payment", true}, {"body:/CARD/i", true}, {"text:declined", false},
-		{"body:*", true}, {"-body:*", false}, {"msg:PAYMENT*", true}, {"text:*timed*", true}, {"body:timed*", false}, {`body:"pay*"`, false},
+		{"body:*", true}, {"-body:*", false}, {"msg:PAYMENT*", true}, {"text:*timed*", true}, {"body:timed*", false}, {`body:"pay*"`, false}, {"body:checkout", false}, {"body:/checkout/", false}, {"-body:checkout", true}, {"body:TIMED", true},
 		{"severity:warn service:checkout http.status:503 /time/", true}, {"severity:warn service:cart", false},
 		{"https://example.org", false}, {"03:04:05", true}, {"-", true},
 	}

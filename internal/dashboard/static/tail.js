@@ -76,7 +76,7 @@ export function make() {
   const kept = new Kept();
   let pending = []; // kept, not yet shown
 
-  const q = h('input', { type: 'search', id: 'tail-q', placeholder: 'text, /regex/i, service:checkout, severity:>=warn', autocomplete: 'off', spellcheck: 'false', maxlength: '1000', 'aria-describedby': 'tail-problem' });
+  const q = h('input', { type: 'search', id: 'tail-q', placeholder: 'text, /regex/, field:value', autocomplete: 'off', spellcheck: 'false', maxlength: '1000', 'aria-describedby': 'tail-problem' });
   const problem = h('p', { class: 'problem', id: 'tail-problem', role: 'alert' });
   const ask = h('button', { type: 'button', class: 'quiet small', 'aria-label': 'What a filter can say', onclick: () => panel('What a filter can say',
     h('p', { class: 'hint' }, 'Terms with spaces between; a record must match them all. The server searches the records that it keeps, and all that pass.'),
