@@ -82,7 +82,7 @@ func labelled(line []byte) bool {
 	for range 2 {
 		field, rest, found := bytes.Cut(line, []byte{'\t'})
 		label, value, colon := bytes.Cut(field, []byte{':'})
-		if !found || !colon || len(value) == 0 || value[0] == ' ' || len(label) == 0 || label[0]-'a' > 'z'-'a' || bytes.IndexAny(label, " []()/=\"") >= 0 {
+		if !found || !colon || len(value) == 0 || value[0] == ' ' || len(label) == 0 || label[0]-'a' > 'z'-'a' || bytes.ContainsAny(label, " []()/=\"") {
 			return false
 		}
 		line = rest
