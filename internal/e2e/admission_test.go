@@ -18,6 +18,7 @@ import (
 
 // TestNoBodyTakesMoreMemoryThanThereIs: what is small when it is sent and large when it is decoded, one and several at once.
 func TestNoBodyTakesMoreMemoryThanThereIs(t *testing.T) {
+	t.Parallel()
 	const size = 31 << 20
 	fill := func(s string) []byte { return bytes.Repeat([]byte(s), size/len(s)) }
 	server := serveBinary(t, plain(t), "run", "--data", t.TempDir())
@@ -143,6 +144,7 @@ func TestSlowClientsKeepNobodyOut(t *testing.T) {
 
 // TestARefusedBodyIsAnsweredToThoseWhoSendAllBeforeTheyListen: as the HTTP libraries of most languages do.
 func TestARefusedBodyIsAnsweredToThoseWhoSendAllBeforeTheyListen(t *testing.T) {
+	t.Parallel()
 	server := serveBinary(t, plain(t), "run", "--data", t.TempDir())
 	const size = 30 << 20
 	array := append(append([]byte("[{}"), bytes.Repeat([]byte(",{}"), size/3)...), ']')

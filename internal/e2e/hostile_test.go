@@ -127,6 +127,7 @@ func zstded(t *testing.T, r io.Reader) []byte {
 }
 
 func TestWhatIsWrongWithABodyIsSaidByTheStatus(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir(), "--max-record-bytes", "64KiB")
 	good := sendGood(t, server)
 	truncated := gzipped(t, strings.NewReader(lines(1000, 300)))
@@ -329,6 +330,7 @@ func TestBodiesThatStopMidwayHoldUpNobody(t *testing.T) {
 }
 
 func TestABodyThatIsCutOffStoresNothing(t *testing.T) {
+	t.Parallel()
 	server := serve(t, "run", "--data", t.TempDir())
 	piece := lines(10, 100)
 	for _, head := range []string{

@@ -89,6 +89,7 @@ func (b *tab) memory() (m memory) {
 
 // A page that stays open holds after eight hours what it held after one, on every screen that grows with time.
 func TestPageStaysSmall(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes many seconds")
 	}
