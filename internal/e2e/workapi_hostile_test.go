@@ -47,7 +47,7 @@ func fill(t *testing.T, server *process, batches int) {
 // TestAnalyzersThatDoNotReadTakeLittleMemoryAndLockNobodyOut: two hundred ask for all they can get, again and again, and read nothing, while
 // one analyzer works.
 func TestAnalyzersThatDoNotReadTakeLittleMemoryAndLockNobodyOut(t *testing.T) {
-	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1h", "--max-bytes", "2GiB")
+	server := serveBinary(t, plain(t), "distributor", "--data", t.TempDir(), "--lease", "1h", "--max-bytes", "2GiB")
 	const batches, deaf = 300, 200
 	fill(t, server, batches)
 	stop := make(chan struct{})
@@ -117,7 +117,7 @@ func TestAnalyzersThatDoNotReadTakeLittleMemoryAndLockNobodyOut(t *testing.T) {
 
 // TestBodiesOfAnalyzersThatStopMidwayHoldUpNobody: requests of the work API that announce megabytes and never end.
 func TestBodiesOfAnalyzersThatStopMidwayHoldUpNobody(t *testing.T) {
-	server := serve(t, "distributor", "--data", t.TempDir())
+	server := serveBinary(t, plain(t), "distributor", "--data", t.TempDir())
 	server.accept(t, lines(1, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
 	part := `{"reason": "` + strings.Repeat("x", 1<<20)
@@ -140,7 +140,7 @@ func TestBodiesOfAnalyzersThatStopMidwayHoldUpNobody(t *testing.T) {
 
 // TestNamesAndReasonsOfAnalyzersTakeLittleMemory: and are nowhere printed as they are.
 func TestNamesAndReasonsOfAnalyzersTakeLittleMemory(t *testing.T) {
-	server := serve(t, "distributor", "--data", t.TempDir(), "--retry-delay", "10ms")
+	server := serveBinary(t, plain(t), "distributor", "--data", t.TempDir(), "--retry-delay", "10ms")
 	long := strings.Repeat("n", 7<<20)
 	for i := range 20 {
 		for _, body := range []string{
@@ -195,7 +195,7 @@ func TestNamesAndReasonsOfAnalyzersTakeLittleMemory(t *testing.T) {
 
 // TestAResultThatIsPostedAgainCountsOnce: after a lost answer, and after a restart.
 func TestAResultThatIsPostedAgainCountsOnce(t *testing.T) {
-	server := serve(t, "distributor", "--data", t.TempDir())
+	server := serveBinary(t, plain(t), "distributor", "--data", t.TempDir())
 	server.accept(t, lines(3, 60))
 	l := lease(t, server, `{"analyzer": "a"}`)[0]
 	result := fmt.Sprintf(`{"batch": %q, "analyzer": "a", "records": 3, "bytes": 180, "by_severity": {"INFO": {"records": 3, "bytes": 180}}}`, l.Batch)

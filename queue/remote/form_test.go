@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -100,6 +101,11 @@ func FuzzStoredForm(f *testing.F) {
 		outcomes, leases, err := parse(bytes.NewReader(data), 1, 8)
 		if err != nil {
 			return
+		}
+		for _, o := range outcomes {
+			if !visible.Safe(o.Message) { // it is made safe when it is written
+				return
+			}
 		}
 		// What is read without an error is written as the same bytes, but for the time, and batches that are said to be empty.
 		again := AppendOutcomes(nil, outcomes)
