@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice"
-	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/queue"
 )
 
@@ -103,7 +102,7 @@ func FuzzStoredForm(f *testing.F) {
 			return
 		}
 		for _, o := range outcomes {
-			if !visible.Safe(o.Message) { // it is made safe when it is written
+			if strings.ContainsAny(o.Message, "\\\ufffd…") { // perhaps it was made safe to print when it was read
 				return
 			}
 		}
