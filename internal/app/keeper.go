@@ -167,20 +167,10 @@ func setAside(log *slog.Logger, path string, why error, hint string) {
 
 // readMemory reads the file; one that is not there has version 0.
 func readMemory(path string) (f memoryFile, err error) {
-	info, err := os.Stat(path)
+	text, err := atomicfile.Read(path, memoryMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > memoryMost {
-		err = fmt.Errorf("%d bytes, must be at most %d", info.Size(), memoryMost)
-	}
-	if err != nil {
-		return f, err
-	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return f, err
 	}

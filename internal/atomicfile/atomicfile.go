@@ -2,6 +2,7 @@
 // not the queue's own goes through it.
 //
 //	err := atomicfile.Write(path, data, 0o644)   // the old content or the new one, also after a power cut
+//	data, err := atomicfile.Read(path, 1<<20)    // of a regular file, up to a size
 //	to, err := atomicfile.SetAside(path)         // autoscaler.json becomes autoscaler.json.bad-1
 //
 // Write and Replace leave what was there as it was when they fail. A process that is killed while they work leaves a hidden
@@ -56,6 +57,21 @@ func Replace(path string, data []byte, perm os.FileMode, keep string) error {
 		return errors.Join(err, os.Rename(keep, path))
 	}
 	return SyncDir(dir)
+}
+
+// Read reads a regular file of at most so many bytes.
+func Read(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err == nil && info.Size() > most {
+		err = fmt.Errorf("%d bytes, must be at most %d", info.Size(), most)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // SyncDir makes the names in a folder durable.

@@ -97,7 +97,7 @@ func (d *daily) turn(day time.Time) error {
 // set aside: its good lines go on in a new one.
 func (d *daily) load(day time.Time) (good [][]byte, err error) {
 	path := d.path(day)
-	data, err := readWhole(path, mostDaily)
+	data, err := atomicfile.Read(path, mostDaily)
 	if missing(err) {
 		return nil, nil
 	}

@@ -49,7 +49,7 @@ func text(rows []row, withHeader bool) []byte {
 // power cut leaves, and a file without a row go without a word; what else is none of ours is kept in a file that is set aside. A
 // file that is not there has no rows.
 func repair(path string, log *slog.Logger) ([]row, error) {
-	old, err := readWhole(path, mostBytes)
+	old, err := atomicfile.Read(path, mostBytes)
 	if missing(err) {
 		return nil, nil
 	}
@@ -76,21 +76,6 @@ func repair(path string, log *slog.Logger) ([]row, error) {
 	return rows, atomicfile.Write(path, good, 0o644)
 }
 
-// readWhole reads a file unless it is larger than most bytes.
-func readWhole(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > most {
-		err = fmt.Errorf("it has %d bytes, must be at most %d", info.Size(), most)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-}
-
 // missing reports whether there is no such file, or a file in the place of its folder, which writing sets aside.
 func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
@@ -113,7 +98,7 @@ func openFile(path string, log *slog.Logger) (*os.File, error) {
 	if !errors.Is(err, fs.ErrPermission) {
 		return f, err
 	}
-	data, rerr := readWhole(path, mostDaily)
+	data, rerr := atomicfile.Read(path, mostDaily)
 	if rerr == nil {
 		rerr = atomicfile.Write(path, data, 0o644)
 	}

@@ -78,17 +78,7 @@ func (t *Tracker) setAside(why error) {
 }
 
 func readFile(path string) (f file, err error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > fileMost {
-		err = fmt.Errorf("%d bytes, must be at most %d", info.Size(), fileMost)
-	}
-	if err != nil {
-		return f, err
-	}
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path, fileMost)
 	if err != nil {
 		return f, err
 	}
