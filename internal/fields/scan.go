@@ -182,7 +182,8 @@ func (v *View) array(start int, in int8, depth uint8) (end int, ok bool) {
 	return end, true
 }
 
-// each calls f with the members of the object at i.
+// each calls f with the members of the object at i. It is the walk of object over again: with one for both, records of ours took half as
+// long again to read.
 func each(b []byte, i int, f func(place)) (end int, ok bool) {
 	if i = jsonscan.SkipSpace(b, i+1); i < len(b) && b[i] == '}' {
 		return i + 1, true
