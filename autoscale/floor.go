@@ -33,10 +33,7 @@ func (f Floor) Decide(o Observation) Proposal {
 	if o.Unknown != "" {
 		return p
 	}
-	settled := p.Size
-	if n := len(p.Clamps); n > 0 {
-		settled = p.Clamps[n-1].After
-	}
+	settled := settledSize(p)
 	least, why := workFloor(o)
 	if settled >= least {
 		return p
