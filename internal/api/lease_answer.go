@@ -152,8 +152,22 @@ func (a *leaseAnswer) send(w http.ResponseWriter, r *http.Request) string {
 	return ""
 }
 
-// leaseDue is when a client must have read up to some bytes of an answer with leases.
-func leaseDue(begun, now time.Time, upTo int) time.Time { return due(begun, now, upTo, readTime) }
+// Bounds of what a client may take to read an answer with leases, which nobody else gets meanwhile. The deadline moves with what has passed.
+const (
+	slowest  = 64 << 10        // bytes a second over the whole
+	readTime = 3 * time.Second // for a piece, and beyond what the slowest takes for the whole
+	piece    = 64 << 10        // bytes after which the deadline moves
+)
+
+// leaseDue is when a client must have read up to some bytes of an answer that began at a time: after readTime, or earlier where the whole
+// would be slower than the slowest that is allowed.
+func leaseDue(begun, now time.Time, upTo int) time.Time {
+	whole := begun.Add(readTime + time.Duration(upTo)*time.Second/slowest)
+	if one := now.Add(readTime); one.Before(whole) {
+		return one
+	}
+	return whole
+}
 
 // deliver writes a body to a client, whose time for it moves on with what it reads. The connection can't be used further after an error.
 func deliver(w http.ResponseWriter, body []byte, c *claim, due func(begun, now time.Time, upTo int) time.Time) error {

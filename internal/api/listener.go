@@ -31,7 +31,6 @@ type Listener struct {
 	Idle *IdleLimit   // knows the silent ones; nil where none is to be closed
 	Log  *slog.Logger // nil for none
 
-	open    atomic.Int64
 	mu      sync.Mutex
 	conns   map[*conn]struct{} // those that are open
 	slow    []*conn            // those that were stalled at looked, the slowest last
@@ -51,14 +50,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c, err := l.TCPListener.AcceptTCP()
 		if err != nil {
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-				l.say("no file handle is left for another connection", "open_connections", l.open.Load(), "error", err)
+				l.say("no file handle is left for another connection", "open_connections", l.open(), "error", err)
 				if l.makeRoom(time.Now()) {
 					continue
 				}
 			}
 			return nil, err // net/http tries again
 		}
-		if l.Max > 0 && l.open.Load() >= int64(l.Max) && !l.makeRoom(time.Now()) {
+		if l.Max > 0 && l.open() >= l.Max && !l.makeRoom(time.Now()) {
 			l.say("too many connections: others are turned away", "max_connections", l.Max)
 			select {
 			case l.slots <- struct{}{}:
@@ -78,16 +77,21 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) opened(tcp *net.TCPConn) *conn {
 	c := &conn{TCPConn: tcp}
 	c.closed = func() {
-		l.open.Add(-1)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.conns, c)
 	}
-	l.open.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
 	return c
+}
+
+// open is how many connections are open.
+func (l *Listener) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
 }
 
 // makeRoom closes a connection that can best be done without, and says whether there was one.

@@ -168,7 +168,7 @@ func TestAStalledConnectionMakesRoom(t *testing.T) {
 	if listener.makeRoom(now) || listener.makeRoom(now.Add(lookAgain)) {
 		t.Error("one that is in use is closed")
 	}
-	if len(listener.conns) != 2 || listener.open.Load() != 2 {
-		t.Errorf("%d and %d connections are open, want 2", len(listener.conns), listener.open.Load())
+	if len(listener.conns) != 2 || listener.open() != 2 {
+		t.Errorf("%d and %d connections are open, want 2", len(listener.conns), listener.open())
 	}
 }

@@ -24,23 +24,6 @@ const (
 	maxCommand = 8 << 20  // of what names single records
 )
 
-// Bounds of what a client may take to read an answer with leases, which nobody else gets meanwhile. The deadline moves with what has passed.
-const (
-	slowest  = 64 << 10        // bytes a second over the whole
-	readTime = 3 * time.Second // for a piece, and beyond what the slowest takes for the whole
-	piece    = 64 << 10        // bytes after which the deadline moves
-)
-
-// due is when the next piece of a transfer must have passed that began at a time: after the allowance, or earlier where the whole would
-// be slower than the slowest that is allowed.
-func due(begun, now time.Time, next int, allowance time.Duration) time.Time {
-	whole := begun.Add(allowance + time.Duration(next)*time.Second/slowest)
-	if one := now.Add(allowance); one.Before(whole) {
-		return one
-	}
-	return whole
-}
-
 // unclaimed is how long a body may be that claims no memory. Nearly all are shorter.
 const unclaimed = 4 << 10
 
@@ -72,7 +55,7 @@ func (s *Server) readAll(w http.ResponseWriter, r *http.Request, most int64) ([]
 			}
 		}
 		body.Write(chunk[:n])
-		if slow := c.step(n, func() {}); slow != nil {
+		if slow := c.step(n, nil); slow != nil {
 			err = slow
 		}
 		if len(chunk) < piece && body.Len() >= len(chunk) {
