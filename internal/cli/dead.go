@@ -10,13 +10,13 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluicehq/sluice/internal/access"
 	"github.com/sluicehq/sluice/internal/api"
 	"github.com/sluicehq/sluice/internal/config"
+	"github.com/sluicehq/sluice/internal/visible"
 	"github.com/sluicehq/sluice/internal/words"
 	"github.com/sluicehq/sluice/queue"
 )
@@ -164,8 +164,11 @@ const timeZone = time.TimeOnly + " MST"
 // zone names the zone in which times are written.
 func zone(t time.Time) string { return t.Local().Format("MST") }
 
-// mostKinds is how many kinds of errors are named before everything is deleted.
-const mostKinds = 10
+// mostKinds is how many kinds of errors are named before everything is deleted, and mostKind how many bytes of each.
+const (
+	mostKinds = 10
+	mostKind  = 100
+)
 
 // confirmDrop says what would be deleted and asks on a terminal; elsewhere nobody can be asked.
 func confirmDrop(cmd *cobra.Command, cl *server) error {
@@ -197,7 +200,7 @@ func confirmDrop(cmd *cobra.Command, cl *server) error {
 			fmt.Fprintf(w, "  and %s\n", words.Plural(len(found.Groups)-mostKinds, "other kind of error", "other kinds of errors"))
 			break
 		}
-		fmt.Fprintf(w, "  %s  %s\n", words.Plural(g.Records, "record", "records"), printable(g.Kind))
+		fmt.Fprintf(w, "  %s  %s\n", words.Plural(g.Records, "record", "records"), visible.Cut(g.Kind, mostKind))
 	}
 	fmt.Fprint(w, "Delete them? [y/N] ")
 	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -205,18 +208,4 @@ func confirmDrop(cmd *cobra.Command, cl *server) error {
 		return errors.New("nothing was deleted")
 	}
 	return nil
-}
-
-// printable is a text of others without what would change the terminal, and not longer than a line.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
-	if len(text) > 100 {
-		text = strings.ToValidUTF8(text[:100], "") + "…"
-	}
-	return text
 }
