@@ -15,11 +15,11 @@ func TestBatchesOfKilledAnalyzersAreAnalyzedByOthers(t *testing.T) {
 	random := dice(t)
 	server := serve(t, "distributor", "--data", t.TempDir(), "--lease", "1s", "--retry-delay", "50ms")
 	start := func(i int) *process {
-		return serve(t, "analyze", "--distributor", server.url, "--name", fmt.Sprint("pool-", i), "--handler", "sleep", "--sleep-per-record", "3ms",
+		return serve(t, "analyze", "--distributor", server.url, "--name", fmt.Sprint("pool-", i), "--handler", "sleep", "--sleep-per-record", "15ms",
 			"--min-size", "3", "--max-size", "3", "--slots", "2")
 	}
 	pools := []*process{start(0), start(1), start(2)}
-	e := emit(t, server, "--records", "9000", "--batch", "100", "--rate", "3000", "--emitters", "3", "--run-id", "remote")
+	e := emit(t, server, "--records", "9000", "--batch", "100", "--rate", "300", "--emitters", "3", "--run-id", "remote")
 	for k := range 4 {
 		i := random.IntN(len(pools))
 		waitFor(t, "the one to be killed to hold leases", func() bool { return pools[i].stats(t).Pool.Busy > 1 })
